@@ -1,0 +1,60 @@
+# Two commands do everything: `make serve` and `make test`. docs/operations.md has the settings.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+HOST ?= 127.0.0.1
+PORT ?= 8000
+LLMS_DATA ?= var
+export HOST PORT LLMS_DATA
+
+.PHONY: help serve test test-all check format install install-test bench-frontend evaluate-pocket
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+serve: install ## install, migrate and serve on http://HOST:PORT
+	@$(PY) -m playground.frontend
+	@$(PY) manage.py prepare
+	@exec $(PY) manage.py serve
+
+test: install-test ## the tests, at most 20 minutes on 2 cores
+	@$(PY) -m playground.frontend
+	$(PY) -m pytest -m "not slow" $(ARGS)
+	$(PY) -m tests.with_postgres $(PY) -m pytest -m "database and not slow" $(ARGS)
+
+test-all: install-test ## everything, also what is long
+	@$(PY) -m playground.frontend
+	$(PY) -m pytest $(ARGS)
+	$(PY) -m tests.with_postgres $(PY) -m pytest -m database $(ARGS)
+
+check: install-test ## format, lint, types, Django's own checks
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(PY) manage.py check --fail-level WARNING
+	$(PY) manage.py makemigrations --check --dry-run
+
+format: install-test ## let ruff format and mend what it can
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench-frontend: install ## our server and vLLM's own, side by side
+	$(PY) -m bench.frontend
+
+evaluate-pocket: install ## measure the embedded model again
+	$(PY) -m inference.pocket.evaluate
+
+install: $(VENV)/bin/python
+	@$(PY) requirements/install.py
+
+install-test: $(VENV)/bin/python
+	@$(PY) requirements/install.py test
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed: install python3.11 and python3.11-venv, or name one with PYTHON=." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python's venv module is missing: install the package python3-venv." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,149 @@
+"""Model cards: what a user may ask for. Shipped cards stand in `catalogue.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+WISHES = ("none", "preload", "pin")
+ENGINES = ("vllm", "echo")
+TASKS = ("text-generation",)
+# Settings that would let a card reach beyond its own model (files, addresses, other users'
+# prompts) are not here; what is not here is refused.
+ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
+    "vllm": (
+        "block_size",
+        "enable_chunked_prefill",
+        "enable_prefix_caching",
+        "enforce_eager",
+        "hf_overrides",
+        "kv_cache_dtype",
+        "kv_cache_memory_bytes",
+        "limit_mm_per_prompt",
+        "max_num_batched_tokens",
+        "mm_processor_kwargs",
+        "pipeline_parallel_size",
+        "seed",
+        "speculative_config",
+        "swap_space",
+        "tensor_parallel_size",
+        "tokenizer_mode",
+    ),
+    "echo": ("context", "fail_load", "load_seconds", "memory_bytes", "tokens_per_second"),
+}
+
+
+class CardError(ValueError):
+    """A card cannot work as it stands; `field` names what to change."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """One model that users may ask for.
+
+    `source` is a folder or a Hub id; a relative folder counts from the project's root. `slice` is
+    the longest turn in seconds while others wait (None: the server's). `max_model_len` None means
+    what the model's config says. `engine_args` goes to the engine after a check against a list.
+    """
+
+    id: str
+    source: str
+    aliases: tuple[str, ...] = ()
+    revision: str = ""
+    task: str = "text-generation"
+    engine: str = "vllm"
+    wish: str = "none"
+    replicas: int = 1
+    dtype: str = "auto"
+    quantization: str = ""
+    max_model_len: int | None = None
+    max_num_seqs: int = 32
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+    tool_parser: str = ""
+    reasoning_parser: str = ""
+    slice: float | None = None
+    licence: str = ""
+    trust_remote_code: bool = False
+    notes: str = ""
+    created: int = 0
+    is_default: bool = False
+    unload_before: float = 0.0
+
+
+CARD_FIELDS = frozenset(f.name for f in fields(ModelCard)) - {
+    "created",
+    "is_default",
+    "unload_before",
+}
+
+
+def check_card(card: ModelCard) -> None:
+    """Raise `CardError` with the field's name when the card cannot work."""
+    if not card.id or any(c.isspace() or not c.isprintable() for c in card.id):
+        raise CardError("id", "An id has at least one character and no spaces.")
+    if not card.source:
+        raise CardError("source", "A card names a folder or a Hub id.")
+    for name, value, allowed in (
+        ("wish", card.wish, WISHES),
+        ("engine", card.engine, ENGINES),
+        ("task", card.task, TASKS),
+    ):
+        if value not in allowed:
+            raise CardError(name, f"{value!r} is not one of {', '.join(allowed)}.")
+    for name, number in (("replicas", card.replicas), ("max_num_seqs", card.max_num_seqs)):
+        if number < 1:
+            raise CardError(name, f"{name} must be at least 1.")
+    if card.max_model_len is not None and card.max_model_len < 16:
+        raise CardError("max_model_len", "A context has at least 16 tokens.")
+    for arg in card.engine_args:
+        if arg not in ENGINE_ARGS[card.engine]:
+            allowed = ", ".join(ENGINE_ARGS[card.engine])
+            raise CardError("engine_args", f"{arg!r} is not one of {allowed}.")
+
+
+def read_cards(path: Path) -> list[ModelCard]:
+    """The cards of a TOML file with one `[[model]]` table each.
+
+    Raises `CardError` for a table that is no card, `tomllib.TOMLDecodeError` for a file that is no
+    TOML.
+    """
+    with path.open("rb") as file:
+        tables = tomllib.load(file).get("model", [])
+    return [_card(table) for table in tables]
+
+
+def _card(table: dict[str, Any]) -> ModelCard:
+    if unknown := sorted(set(table) - CARD_FIELDS):
+        raise CardError(unknown[0], f"A card has no field {unknown[0]!r}.")
+    missing = [name for name in ("id", "source") if name not in table]
+    if missing:
+        raise CardError(missing[0], f"A card needs {missing[0]!r}.")
+    card = ModelCard(**{**table, "aliases": tuple(table.get("aliases", ()))})
+    check_card(card)
+    return card
+
+
+class Catalogue:
+    """The cards in force, by id and by alias. Immutable: a change makes a new one."""
+
+    def __init__(self, cards: Iterable[ModelCard] = ()) -> None:
+        self.cards = {card.id: card for card in cards}
+        # An id wins over another card's alias of the same text.
+        self._names = {alias: card for card in self.cards.values() for alias in card.aliases}
+        self._names.update(self.cards)
+
+    def find(self, name: str) -> ModelCard | None:
+        """The card with this id or alias."""
+        return self._names.get(name)
+
+    @property
+    def default(self) -> ModelCard | None:
+        """The card that answers when a request names no model."""
+        return next((card for card in self.cards.values() if card.is_default), None)

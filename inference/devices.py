@@ -1,0 +1,74 @@
+"""What hardware there is. The only file that asks the machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+# Left to the operating system, the web process and the page cache.
+CPU_SHARE = 0.75
+# vLLM's own default share; the rest is for the driver and for fragmentation.
+GPU_SHARE = 0.92
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place where models run: one GPU, or all CPUs of this machine together.
+
+    `memory_bytes` is what engines may use of it; `total_bytes` what it has.
+    """
+
+    id: str
+    kind: str
+    name: str
+    memory_bytes: int
+    total_bytes: int
+
+
+def visible_devices(cpu_memory_bytes: int = 0) -> list[Device]:
+    """The GPUs of this machine, else its CPUs as one device.
+
+    `cpu_memory_bytes` limits what engines may use of a machine without GPUs (0: three quarters).
+    """
+    gpus = _nvidia_gpus()
+    if gpus:
+        return gpus
+    total = _memory_limit()
+    usable = cpu_memory_bytes or int(total * CPU_SHARE)
+    return [Device("cpu", "cpu", _cpu_name(), usable, total)]
+
+
+def _nvidia_gpus() -> list[Device]:
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    query = [command, "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
+    asked = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    if asked.returncode != 0:
+        return []
+    return [_gpu(line) for line in asked.stdout.splitlines() if line.count(",") == 2]
+
+
+def _gpu(line: str) -> Device:
+    index, name, mebibytes = (part.strip() for part in line.split(","))
+    total = int(mebibytes) * 2**20
+    return Device(index, "cuda", name, int(total * GPU_SHARE), total)
+
+
+def _memory_limit() -> int:
+    """Bytes of memory: the machine's, or the container's where that is less."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        return min(total, int(text))
+    return total
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return "CPU"

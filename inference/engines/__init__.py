@@ -1,0 +1,1 @@
+"""What runs a model. Every engine speaks the protocol of `base.py`."""

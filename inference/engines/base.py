@@ -1,0 +1,68 @@
+"""The protocol that every engine speaks, and the one place that chooses an engine for a card."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from inference.catalogue import ModelCard
+from inference.requests import GenerateRequest, Output
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What placement gives a replica. Memory in bytes, per device; `source` as an engine takes it."""
+
+    source: str
+    kind: str
+    devices: tuple[str, ...]
+    bytes_per_device: int
+    kv_cache_bytes: int
+    total_bytes_per_device: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that passed every check, in the engine's own terms.
+
+    `prompt_tokens` is the prompt's length; `max_tokens` what the answer may have.
+    """
+
+    request: GenerateRequest
+    prompt_tokens: int
+    max_tokens: int
+    payload: Any = None
+
+
+class Engine(Protocol):
+    """One loaded copy of a model.
+
+    `start` raises LoadFailed. `prepare` raises RequestError and does all slow work (templates,
+    tokenising, grammars) off the event loop. `generate` yields Outputs, the last of them with
+    `usage`; closing it aborts. It raises EngineCrashed when the engine goes away. `died` returns,
+    in words, only when the engine is gone without having been asked to stop.
+    """
+
+    max_model_len: int
+
+    async def start(self) -> None: ...
+
+    async def prepare(self, request: GenerateRequest) -> Prepared: ...
+
+    def generate(self, prepared: Prepared) -> AsyncGenerator[Output, None]: ...
+
+    async def died(self) -> str: ...
+
+    async def stop(self) -> None: ...
+
+
+def make_engine(card: ModelCard, resources: Resources) -> Engine:
+    """The engine that the card names, not yet started."""
+    if card.engine == "echo":
+        from inference.engines.echo import EchoEngine
+
+        return EchoEngine(card)
+    from inference.engines.vllm import VllmEngine
+
+    return VllmEngine(card, resources)

@@ -1,0 +1,177 @@
+"""A real engine that needs no model: it says the prompt back as numbered tokens.
+
+Token i is "i:word ", the words of the last user message in turn, so that a client can tell a lost or
+doubled token from its number. For tests, demos and load runs, through the same door as any model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Any
+
+from inference.catalogue import ModelCard
+from inference.engines.base import Prepared
+from inference.errors import (
+    ContextLengthExceeded,
+    EngineCrashed,
+    InvalidRequest,
+    LoadFailed,
+    UnsupportedParameter,
+)
+from inference.requests import FinishReason, GenerateRequest, Output, TokenLogprob, Usage
+
+# Ids are only there so that logprobs and token prompts have something to show.
+VOCABULARY = 2**20
+
+
+class EchoEngine:
+    """Numbered tokens at a set rate. `engine_args`: tokens_per_second, load_seconds, context, …"""
+
+    def __init__(self, card: ModelCard) -> None:
+        args = card.engine_args
+        self.max_model_len = int(card.max_model_len or args.get("context", 2048))
+        self._load_seconds = float(args.get("load_seconds", 0.0))
+        self._fail_load = str(args.get("fail_load", ""))
+        rate = float(args.get("tokens_per_second", 0.0))
+        self._interval = 1.0 / rate if rate else 0.0
+        self._stopped = asyncio.Event()
+
+    async def start(self) -> None:
+        """Take as long as the card says, then fail if it says so."""
+        await asyncio.sleep(self._load_seconds)
+        if self._fail_load:
+            raise LoadFailed(self._fail_load)
+
+    async def prepare(self, request: GenerateRequest) -> Prepared:
+        """Check lengths; words count as tokens."""
+        if request.sampling.structured is not None:
+            raise UnsupportedParameter(
+                "The echo engine cannot follow a structure.", "response_format"
+            )
+        words = _all_words(request)
+        room = self.max_model_len - len(words)
+        if room <= 0:
+            raise ContextLengthExceeded(
+                f"This model's maximum context length is {self.max_model_len} tokens. However, "
+                f"your prompt has {len(words)}.",
+                "messages" if request.messages is not None else "prompt",
+            )
+        asked = request.sampling.max_tokens
+        if asked is not None and asked > room:
+            raise ContextLengthExceeded(
+                f"This model's maximum context length is {self.max_model_len} tokens. However, "
+                f"you requested {len(words) + asked} tokens ({len(words)} in the prompt, {asked} "
+                "for the answer).",
+                "max_tokens",
+            )
+        return Prepared(request, len(words), room if asked is None else asked, words)
+
+    async def generate(self, prepared: Prepared) -> AsyncGenerator[Output, None]:
+        """Every choice in step, one token each per tick."""
+        request, words = prepared.request, prepared.payload
+        said = _last_words(request) or words or ["…"]
+        sampling = request.sampling
+        length = prepared.max_tokens if sampling.ignore_eos else len(said)
+        count = min(prepared.max_tokens, length)
+        reason = (
+            FinishReason.STOP
+            if count == len(said) and not sampling.ignore_eos
+            else FinishReason.LENGTH
+        )
+        for i in range(count):
+            await self._tick()
+            text = f"{i}:{said[i % len(said)]} "
+            for index in range(sampling.n):
+                output = Output(
+                    text,
+                    (i % VOCABULARY,),
+                    index,
+                    _logprobs(text, i, sampling.logprobs),
+                    reason if i == count - 1 else None,
+                    self._usage(prepared, count, i, index),
+                )
+                yield _with_prompt(output, prepared) if i == 0 else output
+        if count == 0:
+            for index in range(sampling.n):
+                usage = self._usage(prepared, 0, -1, index)
+                yield _with_prompt(
+                    Output("", (), index, None, FinishReason.LENGTH, usage), prepared
+                )
+
+    async def died(self) -> str:
+        """Never: it lives in this process."""
+        await asyncio.Event().wait()
+        return ""
+
+    async def stop(self) -> None:
+        """End what runs with EngineCrashed."""
+        self._stopped.set()
+
+    async def _tick(self) -> None:
+        await asyncio.sleep(self._interval)
+        if self._stopped.is_set():
+            raise EngineCrashed("The engine was stopped.")
+
+    @staticmethod
+    def _usage(prepared: Prepared, count: int, i: int, index: int) -> Usage | None:
+        n = prepared.request.sampling.n
+        if i != count - 1 or index != n - 1:
+            return None
+        return Usage(prepared.prompt_tokens, count * n)
+
+
+def _with_prompt(output: Output, prepared: Prepared) -> Output:
+    words, wanted = prepared.payload, prepared.request.sampling.prompt_logprobs
+    if wanted is not None:
+        later = enumerate(words[1:], 1)
+        output.prompt_logprobs = [None, *(TokenLogprob(f"{w} ", i, 0.0) for i, w in later)]
+    output.prompt_token_ids = range(len(words))
+    output.prompt_text = " ".join(words)
+    return output
+
+
+def _logprobs(text: str, token_id: int, wanted: int | None) -> Sequence[TokenLogprob] | None:
+    if wanted is None:
+        return None
+    alternatives = tuple(TokenLogprob(f"alternative {k}", k, -1.0 - k) for k in range(wanted - 1))
+    own = TokenLogprob(text, token_id, 0.0)
+    return (TokenLogprob(text, token_id, 0.0, (own, *alternatives) if wanted else ()),)
+
+
+def _all_words(request: GenerateRequest) -> list[str]:
+    if request.messages is not None:
+        return [word for message in request.messages for word in _words(message.content)]
+    return _prompt_words(request.prompt)
+
+
+def _last_words(request: GenerateRequest) -> list[str]:
+    for message in reversed(request.messages or ()):
+        if message.role == "user":
+            return _words(message.content)
+    return []
+
+
+def _prompt_words(prompt: str | Sequence[int] | None) -> list[str]:
+    if isinstance(prompt, str):
+        return prompt.split()
+    for token_id in prompt or ():
+        if not 0 <= token_id < VOCABULARY:
+            raise InvalidRequest(f"Token id {token_id} is not in the vocabulary.", "prompt")
+    return [str(token_id) for token_id in prompt or ()]
+
+
+def _words(content: Any) -> list[str]:
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return content.split()
+    return list(itertools.chain.from_iterable(_part_words(content)))
+
+
+def _part_words(parts: Sequence[Any]) -> Iterator[list[str]]:
+    for part in parts:
+        if part.get("type") != "text":
+            raise UnsupportedParameter("The echo engine reads only text parts.", "messages")
+        yield str(part.get("text", "")).split()

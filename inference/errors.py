@@ -1,0 +1,97 @@
+"""What can go wrong in `inference`. No class here knows an HTTP status.
+
+InferenceError
+├── RequestError              the caller's doing; asking the same again fails the same way
+│   ├── ModelNotFound         no card has this id or alias
+│   ├── InvalidRequest        a value is wrong; `param` names it
+│   │   └── UnsupportedParameter   right for other models, not for this one
+│   └── ContextLengthExceeded prompt (plus what was asked for) is longer than the context
+├── Refused                   this service's state; may work later, `retry_after` in seconds
+│   ├── QueueFull             the server's queue is full
+│   ├── AccountQueueFull      the caller's own share of the queue is full
+│   ├── ModelUnavailable      the model failed to load, or can never fit beside the pinned ones
+│   └── ShuttingDown          the server is draining
+└── EngineError               broke while running
+    ├── EngineCrashed         the engine's process went away
+    ├── EngineTimeout         the engine said nothing in time
+    └── LoadFailed            `Engine.start` did not succeed
+"""
+
+from __future__ import annotations
+
+
+class InferenceError(Exception):
+    """Base of everything that `inference` raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RequestError(InferenceError):
+    """The request cannot be served as it stands; `param` names the field at fault."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class ModelNotFound(RequestError):
+    """No catalogue card answers to this name."""
+
+    def __init__(self, model: str) -> None:
+        shown = model if len(model) <= 100 else f"{model[:100]}…"
+        super().__init__(f"The model `{shown}` does not exist.", "model")
+        self.model = model
+
+
+class InvalidRequest(RequestError):
+    """A field has a value that no model takes."""
+
+
+class UnsupportedParameter(InvalidRequest):
+    """A field asks for something that this model or engine cannot do."""
+
+
+class ContextLengthExceeded(RequestError):
+    """The prompt does not fit in the model's context."""
+
+
+class Refused(InferenceError):
+    """Not now; `retry_after` is the expected wait in whole seconds, 1 to 120."""
+
+    def __init__(self, message: str, retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after = min(120, max(1, retry_after))
+
+
+class QueueFull(Refused):
+    """The server's queue is full."""
+
+
+class AccountQueueFull(Refused):
+    """The caller's own queue places are used up."""
+
+
+class ModelUnavailable(Refused):
+    """The model cannot be loaded now; the message says why."""
+
+
+class ShuttingDown(Refused):
+    """The server is stopping and takes no new work."""
+
+
+class EngineError(InferenceError):
+    """Something broke while a request was running."""
+
+
+class EngineCrashed(EngineError):
+    """The engine's process is gone."""
+
+
+class EngineTimeout(EngineError):
+    """The engine said nothing before the first-token deadline."""
+
+
+class LoadFailed(EngineError):
+    """An engine did not start; the message is the cause in words."""

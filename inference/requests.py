@@ -1,0 +1,152 @@
+"""What travels through the one door: a request in, a stream of `Output` back.
+
+All classes are frozen: they cross layers and tasks. Sampling names are vLLM's; `None` means
+"the model's own default" (its `generation_config`).
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+class FinishReason(enum.StrEnum):
+    """Why a choice ended, in OpenAI's words."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+
+
+class Lane(enum.StrEnum):
+    """Interactive requests go first; batch requests fill what is left."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How tokens are drawn. Ranges are those of vLLM's class of the same name.
+
+    `max_tokens` None means the rest of the context. `logprobs` and `prompt_logprobs` count the
+    alternatives per token (0: only the chosen token). `structured` is at most one constraint,
+    e.g. `{"json": schema}`, `{"json_object": True}`, `{"regex": "…"}`, `{"choice": [...]}`.
+    """
+
+    n: int = 1
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    max_tokens: int | None = None
+    min_tokens: int = 0
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    logit_bias: Mapping[int, float] | None = None
+    structured: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat; `content` is text or OpenAI's content parts."""
+
+    role: str
+    content: str | Sequence[Mapping[str, Any]] | None = None
+    name: str | None = None
+    reasoning: str | None = None
+    tool_calls: Sequence[Mapping[str, Any]] = ()
+    tool_call_id: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The message as chat templates expect it; fields that were not given are absent."""
+        found: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.name is not None:
+            found["name"] = self.name
+        if self.reasoning is not None:
+            found["reasoning"] = self.reasoning
+        if self.tool_calls:
+            found["tool_calls"] = [dict(call) for call in self.tool_calls]
+        if self.tool_call_id is not None:
+            found["tool_call_id"] = self.tool_call_id
+        return found
+
+
+def new_request_id() -> str:
+    """An id of ours, never the caller's, so that two callers cannot meet in one engine."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest:
+    """One prompt for a generating model: either `messages` or `prompt` is given.
+
+    `prompt` is text or token ids. `account`, `weight` and `lane` are all that is known of the
+    caller. `tool_choice` is none, auto, required or the name of a tool as `{"name": …}`.
+    """
+
+    model: str
+    messages: tuple[Message, ...] | None = None
+    prompt: str | tuple[int, ...] | None = None
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: Literal["none", "auto", "required"] | Mapping[str, str] = "auto"
+    parallel_tool_calls: bool = True
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    account: str = "anonymous"
+    weight: float = 1.0
+    lane: Lane = Lane.INTERACTIVE
+    request_id: str = field(default_factory=new_request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a request cost: tokens, and seconds spent waiting."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    queue_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Log-probability of one token; `token` is its text, `top` the alternatives, best first."""
+
+    token: str
+    token_id: int
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(slots=True)
+class Output:
+    """One piece of answer: what is new since the last piece of the same choice.
+
+    Not frozen because one is made per token: a frozen dataclass costs three times as much to make.
+    `index` is the choice (0 ≤ index < n). `usage` stands in the very last Output of a request
+    (all choices counted); `prompt_logprobs` in the first, its first entry None (no token precedes).
+    `tool_calls` holds OpenAI deltas, `data` the result of a task that is not text.
+    """
+
+    text: str = ""
+    token_ids: Sequence[int] = ()
+    index: int = 0
+    logprobs: Sequence[TokenLogprob] | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    reasoning: str = ""
+    tool_calls: Sequence[Mapping[str, Any]] = ()
+    prompt_logprobs: Sequence[TokenLogprob | None] | None = None
+    prompt_token_ids: Sequence[int] = ()
+    prompt_text: str | None = None
+    data: Any = None

@@ -1,0 +1,78 @@
+"""Bytes that a model needs. Pure arithmetic over its config and the size of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# The process itself: Python, torch and vLLM loaded, before any weights. Measured: 0.9 to 1.1 GiB.
+PROCESS_BYTES = {"cpu": 1200 * 2**20, "cuda": 600 * 2**20}
+# Activations of one step; grows with the hidden size, bounded by max_num_batched_tokens.
+ACTIVATION_BYTES_PER_WEIGHT_BYTE = 0.1
+KV_CACHE_MIN_BYTES = 64 * 2**20
+KV_CACHE_MAX_BYTES = {"cpu": 4 * 2**30, "cuda": 64 * 2**30}
+DTYPE_BYTES = {"float32": 4, "float": 4, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a config says of a model: all that its size follows from."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+    context: int
+    dtype_bytes: int
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Shape:
+        """Read a Hugging Face `config.json`; nested text configs of vision models too."""
+        text = config.get("text_config") or config
+        heads = int(text.get("num_attention_heads") or 1)
+        hidden = int(text.get("hidden_size") or 0)
+        dtype = str(text.get("dtype") or text.get("torch_dtype") or "bfloat16")
+        return cls(
+            layers=int(text.get("num_hidden_layers") or 0),
+            kv_heads=int(text.get("num_key_value_heads") or heads),
+            head_dim=int(text.get("head_dim") or hidden // heads),
+            context=int(text.get("max_position_embeddings") or 2048),
+            dtype_bytes=DTYPE_BYTES.get(dtype, 2),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes that one replica takes, on each of `devices` devices."""
+
+    bytes_per_device: int
+    kv_cache_bytes: int
+    devices: int = 1
+
+
+def kv_cache_bytes(shape: Shape, context: int, max_num_seqs: int, kind: str) -> int:
+    """The KV cache: every sequence at a quarter of the context, at least one at all of it.
+
+    Sequences seldom fill their context together; vLLM preempts when they do.
+    """
+    per_token = 2 * shape.layers * shape.kv_heads * shape.head_dim * shape.dtype_bytes
+    whole = per_token * context
+    wanted = max(whole, whole * max_num_seqs // 4)
+    # One sequence at full length must fit whatever the cap says, or vLLM refuses to start.
+    return max(KV_CACHE_MIN_BYTES, whole + per_token * 256, min(wanted, KV_CACHE_MAX_BYTES[kind]))
+
+
+def need(
+    shape: Shape,
+    weight_bytes: int,
+    *,
+    context: int | None,
+    max_num_seqs: int,
+    devices: int = 1,
+    kind: str = "cpu",
+) -> Need:
+    """What one replica takes when its weights are split evenly over `devices`."""
+    cache = kv_cache_bytes(shape, min(context or shape.context, shape.context), max_num_seqs, kind)
+    activations = int(weight_bytes * ACTIVATION_BYTES_PER_WEIGHT_BYTE)
+    split = (weight_bytes + activations + cache) // devices
+    return Need(split + PROCESS_BYTES[kind], cache // devices, devices)

@@ -1,0 +1,65 @@
+"""What a card's source holds: config and weights, on disk or on the Hub. Slow: call in a thread."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from inference.catalogue import ModelCard
+from inference.errors import ModelUnavailable
+from inference.sizing import Need, Shape, need
+
+
+def local_folder(card: ModelCard) -> Path | None:
+    """The folder that the card's source names, or None for a Hub id."""
+    folder = settings.BASE_DIR / card.source
+    return folder if folder.is_dir() else None
+
+
+def source_of(card: ModelCard) -> str:
+    """The source as an engine takes it: an absolute folder, or a Hub id."""
+    folder = local_folder(card)
+    return str(folder) if folder else card.source
+
+
+def measure(card: ModelCard, kind: str) -> Need:
+    """Bytes that one replica of this card takes on devices of this kind.
+
+    Raises ModelUnavailable when neither the disk nor the Hub knows the source.
+    """
+    if card.engine == "echo":
+        return Need(int(card.engine_args.get("memory_bytes", 2**20)), 0)
+    folder = local_folder(card)
+    config, weight_bytes = _from_folder(folder) if folder else _from_hub(card)
+    return need(
+        Shape.of(config),
+        weight_bytes,
+        context=card.max_model_len,
+        max_num_seqs=card.max_num_seqs,
+        devices=int(card.engine_args.get("tensor_parallel_size", 1)),
+        kind=kind,
+    )
+
+
+def _from_folder(folder: Path) -> tuple[dict[str, Any], int]:
+    config = json.loads((folder / "config.json").read_text())
+    return config, sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
+def _from_hub(card: ModelCard) -> tuple[dict[str, Any], int]:
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    revision = card.revision or None
+    try:
+        info = HfApi().model_info(card.source, revision=revision, files_metadata=True, timeout=10)
+        config = hf_hub_download(card.source, "config.json", revision=revision)
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
+        raise ModelUnavailable(
+            f"The Hub did not give `{card.source}`: {type(error).__name__}.", 60
+        ) from error
+    files = [f for f in info.siblings or [] if f.rfilename.endswith(".safetensors")]
+    return json.loads(Path(config).read_text()), sum(f.size or 0 for f in files)

@@ -1,0 +1,72 @@
+"""Asking the service: one prompt or several, as one stream of outputs.
+
+Every stream is to be used inside `aclosing`: leaving it frees the places it holds at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+from inference import InferenceService
+from inference.requests import GenerateRequest, Output
+
+
+class Stream(Protocol):
+    """What `service.generate` returns, and what several of them look like together."""
+
+    def __aiter__(self) -> AsyncIterator[Output]: ...
+
+    async def aclose(self) -> None:
+        """Stop and free the place."""
+
+
+async def ask(service: InferenceService, requests: Sequence[GenerateRequest]) -> Stream:
+    """The outputs of all prompts; each prompt's choices are numbered after those before it.
+
+    Of several prompts, each starts when its turn comes: were all to wait for the last one's turn,
+    a call with more prompts than places would wait for itself.
+    """
+    if len(requests) == 1:
+        return await service.generate(requests[0])
+    return interleaved(service, requests)
+
+
+async def interleaved(
+    service: InferenceService, requests: Sequence[GenerateRequest]
+) -> AsyncGenerator[Output, None]:
+    """Outputs of several prompts as they come; the first failure ends all of them."""
+    # One piece of each is read ahead at most: a slow client then slows the reading, as with one.
+    ready: asyncio.Queue[Output | Exception | None] = asyncio.Queue(len(requests))
+
+    async def read(request: GenerateRequest, first: int) -> None:
+        try:
+            async with aclosing(await service.generate(request)) as stream:
+                async for output in stream:
+                    output.index += first
+                    await ready.put(output)
+        except Exception as exc:
+            await ready.put(exc)
+        else:
+            await ready.put(None)
+
+    readers = [
+        asyncio.create_task(read(request, i * request.sampling.n))
+        for i, request in enumerate(requests)
+    ]
+    try:
+        running = len(readers)
+        while running:
+            found = await ready.get()
+            if isinstance(found, Output):
+                yield found
+            elif found is None:
+                running -= 1
+            else:
+                raise found
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)

@@ -1,0 +1,74 @@
+"""DRF's `APIView` with a coroutine for `dispatch`: no thread hop on a request's way."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from inference.requests import new_request_id
+
+from .authentication import Caller, KeyAuthentication
+from .errors import error_response
+
+
+class ApiView(APIView):
+    """A view is its policies, then a `get()` or `post()`; every failure is OpenAI's error JSON."""
+
+    view_is_async = True
+    authentication = KeyAuthentication()
+    parser_classes = ()
+    caller: Caller
+    request_id: str
+
+    async def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        started = time.perf_counter()
+        self.args, self.kwargs, self.headers = args, kwargs, {}
+        self.request_id = new_request_id()
+        self.request = wrapped = self.initialize_request(request, *args, **kwargs)
+        try:
+            if request.method != "OPTIONS":
+                self.caller = await self.authentication.caller_of(request)
+            method = (request.method or "").lower()
+            known = method in self.http_method_names
+            answer: Any = getattr(self, method, None) if known else None
+            if answer is None:
+                self.http_method_not_allowed(wrapped)
+            response = await answer(wrapped, *args, **kwargs)
+        except Exception as exc:
+            response = error_response(exc, wrapped, self.request_id)
+        elapsed = round((time.perf_counter() - started) * 1000)
+        self.headers |= self.service_headers(elapsed) | self.cors_headers(request)
+        return self.finalize_response(wrapped, response, *args, **kwargs)
+
+    def service_headers(self, elapsed_ms: int) -> dict[str, str]:
+        """What users of OpenAI put into their bug reports. The id is ours, never the caller's."""
+        return {
+            "x-request-id": f"req_{self.request_id}",
+            "openai-processing-ms": str(elapsed_ms),
+            "openai-version": "2020-10-01",
+        }
+
+    def cors_headers(self, request: Any) -> dict[str, str]:
+        """Pages of other origins may call the API only where the setting names them."""
+        origin = request.META.get("HTTP_ORIGIN")
+        allowed = getattr(settings, "CORS_ORIGINS", ())
+        if not origin or not ("*" in allowed or origin in allowed):
+            return {}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+            "Access-Control-Allow-Headers": "*, Authorization",
+            "Access-Control-Expose-Headers": "*",
+            "Access-Control-Max-Age": "600",
+            "Vary": "Origin",
+        }
+
+    async def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+        """A browser asks before it calls; `cors_headers` holds the answer."""
+        return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})

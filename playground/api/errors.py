@@ -1,0 +1,37 @@
+"""DRF's exceptions in the words of `playground.errors`, and every failure as a JSON response."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import HttpResponse
+from rest_framework import exceptions
+from rest_framework.request import Request
+
+from playground import errors
+
+
+def json_response(body: Any, status: int = 200) -> HttpResponse:
+    """Rendered at once: Django renders DRF's own `Response` in a thread, a hop at every request."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    content = text.encode(errors="replace")
+    return HttpResponse(content, content_type="application/json", status=status)
+
+
+def error_response(exc: Exception, request: Request, request_id: str) -> HttpResponse:
+    """OpenAI's error JSON for any exception."""
+    exc = _translated(exc, request)
+    response = json_response(errors.error_body(exc, request_id), errors.row_of(exc).status)
+    for name, value in errors.error_headers(exc).items():
+        response[name] = value
+    return response
+
+
+def _translated(exc: Exception, request: Request) -> Exception:
+    if isinstance(exc, exceptions.MethodNotAllowed):
+        return errors.WrongMethod(
+            f"Not allowed to {request.method} on {request.path[:200]}. "
+            "(HINT: Perhaps you meant to use a different HTTP method?)"
+        )
+    return exc

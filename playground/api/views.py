@@ -1,0 +1,175 @@
+"""The routes of the OpenAI API: policies on top, then `get` or `post`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+
+from inference import InferenceService, ModelCard, ModelStatus, get_service
+from playground.errors import UnknownRoute
+
+from .asking import ask
+from .base import ApiView
+from .body import read_body
+from .choices import collect
+from .errors import json_response
+from .serializers import Call, ChatCompletionSerializer, CompletionSerializer
+from .shapes import ChatShape, CompletionShape, Shape
+from .streaming import event_stream
+
+OWNER = "llms-for-all"
+PLAIN_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
+MAX_NAMED = 20
+
+
+class GenerateView(ApiView):
+    """What the two completions have in common."""
+
+    serializer_class: ClassVar[type[ChatCompletionSerializer] | type[CompletionSerializer]]
+    shape_class: ClassVar[type[Shape]]
+
+    async def post(self, request: Request, model: str = "") -> HttpResponseBase:
+        """Answer, streamed or whole."""
+        service = get_service()
+        strict = request.META.get("HTTP_X_LLMS_STRICT", "").lower() == "true"
+        call = self.serializer_class.shared().to_call(read_body(request), strict=strict)
+        call = self.addressed(call, service, model)
+        shape = self.shape_class(call, call.model, self.request_id)
+        if call.stream:
+            return await event_stream(service, call, shape, self.request_id)
+        return json_response(await whole(service, call, shape))
+
+    def addressed(self, call: Call, service: InferenceService, model: str) -> Call:
+        """The call with the model's card, the caller and our own ids in its requests."""
+        asked = model or call.model
+        card = service.card(asked)
+        self.headers |= notes(call, card, asked)
+        requests = tuple(
+            dataclasses.replace(
+                request,
+                model=card.id,
+                account=self.caller.account,
+                request_id=f"{self.request_id}-{i}",
+            )
+            for i, request in enumerate(call.requests)
+        )
+        return dataclasses.replace(call, model=card.id, requests=requests)
+
+
+class ChatCompletionsView(GenerateView):
+    """POST /v1/chat/completions"""
+
+    serializer_class = ChatCompletionSerializer
+    shape_class = ChatShape
+
+
+class CompletionsView(GenerateView):
+    """POST /v1/completions"""
+
+    serializer_class = CompletionSerializer
+    shape_class = CompletionShape
+
+
+class ModelsView(ApiView):
+    """GET /v1/models"""
+
+    async def get(self, request: Request) -> HttpResponse:
+        """Every model that may be asked for, loaded or not."""
+        data = [model_body(status.card) for status in get_service().models()]
+        return json_response({"object": "list", "data": data})
+
+
+class ModelView(ApiView):
+    """GET /v1/models/{id}"""
+
+    async def get(self, request: Request, model: str) -> HttpResponse:
+        """One model and how it is doing."""
+        service = get_service()
+        status = service.model_status(service.card(model).id)
+        return json_response(model_body(status.card) | {"llms": live_body(status)})
+
+
+class EnginesView(ApiView):
+    """GET /v1/engines, the name of models before 2022"""
+
+    async def get(self, request: Request) -> HttpResponse:
+        """Every model in the older words."""
+        data = [engine_body(status) for status in get_service().models()]
+        return json_response({"object": "list", "data": data})
+
+
+class EngineView(ApiView):
+    """GET /v1/engines/{id}"""
+
+    async def get(self, request: Request, model: str) -> HttpResponse:
+        """One model in the older words."""
+        service = get_service()
+        return json_response(engine_body(service.model_status(service.card(model).id)))
+
+
+class UnknownView(ApiView):
+    """Every other path, whatever the method."""
+
+    async def refuse(self, request: Request) -> HttpResponse:
+        """There is nothing here, and that too is said in JSON."""
+        raise UnknownRoute(f"Invalid URL ({request.method} {request.path[:200]})")
+
+    get = post = put = patch = delete = head = options = trace = refuse
+
+
+async def whole(service: InferenceService, call: Call, shape: Shape) -> dict[str, Any]:
+    """The answer in one piece."""
+    async with aclosing(await ask(service, call.requests)) as outputs:
+        answers = await collect(outputs, len(call.requests) * shape.candidates)
+    return shape.whole(answers)
+
+
+def notes(call: Call, card: ModelCard, asked: str) -> dict[str, str]:
+    """Headers that say what was not done as asked."""
+    found = {}
+    if asked and asked != card.id and asked not in card.aliases:
+        found["x-llms-model"] = quote(card.id, safe="/:")
+    if call.ignored:
+        found["x-llms-ignored"] = ", ".join(header_names(call.ignored))
+    return found
+
+
+def header_names(names: Sequence[str]) -> list[str]:
+    """Names a client made up, fit for a header: no line breaks, no page of them."""
+    shown = [n if PLAIN_NAME.fullmatch(n) else quote(n[:64], safe="") for n in names[:MAX_NAMED]]
+    more = len(names) - MAX_NAMED
+    return [*shown, f"and-{more}-more"] if more > 0 else shown
+
+
+def model_body(card: ModelCard) -> dict[str, Any]:
+    """OpenAI's model object."""
+    return {"id": card.id, "object": "model", "created": card.created, "owned_by": OWNER}
+
+
+def live_body(status: ModelStatus) -> dict[str, Any]:
+    """What OpenAI's object has no room for."""
+    return {
+        "state": status.state,
+        "detail": status.detail,
+        "tier": status.tier,
+        "running": status.running,
+        "waiting": status.waiting,
+        "max_model_len": status.max_model_len,
+        "default": status.is_default,
+        "aliases": list(status.card.aliases),
+        "capabilities": ["chat.completions", "completions"],
+    }
+
+
+def engine_body(status: ModelStatus) -> dict[str, Any]:
+    """The engine object that openai 0.28 knows."""
+    ready = status.state == "ready"
+    return {"id": status.card.id, "object": "engine", "owner": OWNER, "ready": ready}

@@ -1,0 +1,221 @@
+"""The chat websocket of the playground, at /ws/chat. Text frames of one JSON object each.
+
+The page says:
+    {"type": "chat", "id": …, "model": …, "messages": [{"role": …, "content": …}], "params": {…}}
+        asks a question; "id" is the page's own name for the answer, "model" may be left out,
+        "params" takes temperature, top_p, max_tokens, seed, presence_ and frequency_penalty.
+    {"type": "stop", "id": …}   ends that answer; without effect when it has ended.
+    {"type": "models"}          asks for the models and their state.
+
+The server says:
+    {"type": "models", "models": [{"id", "state", "detail", "tier", "context", "is_default",
+        "running", "waiting"}]}
+        at the start and when asked.
+    {"type": "waiting", "id", "model", "position", "eta", "stage", "detail"}
+        while the question waits: on change, and at least every KEEPALIVE_SECONDS.
+    {"type": "token", "id", "text", "reasoning", "tokens"}   what is new, and the count so far.
+    {"type": "done", "id", "model", "finish_reason", "usage", "timings"}
+        the end; "stopped" is the finish_reason of an answer that the page stopped.
+    {"type": "error", "id", "error": {…}}   the same error object as the API's; ends the answer.
+
+Up to MAX_REPLIES answers run side by side. Closes: 1003 for a binary frame, 1007 for broken
+UTF-8, 1008 for too many messages, 1009 for one above MAX_FRAME bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.urls import path
+
+from inference import errors, get_service, requests
+from playground import frames
+from playground.errors import BadValue, error_body
+from playground.replies import Outbox, Pace, Tally
+from playground.visitors import account_of, may_ask, same_origin
+
+MAX_REPLIES = 4
+MAX_FRAME = 2**20
+# A person sends a message now and then; the page itself asks for the models.
+BURST, PER_SECOND = 40, 5.0
+NEWS_SECONDS = 0.5
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    """One browser tab. Each answer is a task, so that "stop" is heard while it runs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.replies: dict[str, asyncio.Task[None]] = {}
+        self.pace = Pace(BURST, PER_SECOND)
+        self.closed = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Run the connection; whatever ends it, no answer outlives it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.cancel_replies()
+
+    async def connect(self) -> None:
+        """Let the page in, and tell it the models."""
+        if not same_origin(self.scope):
+            await self.close()
+            return
+        await self.accept()
+        await self.say_models()
+
+    async def disconnect(self, code: int) -> None:
+        """Free every slot at once."""
+        self.cancel_replies()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Hear one frame; what is wrong with it goes back as an error object."""
+        if self.closed:
+            return
+        if not self.pace.allows(time.monotonic()):
+            await self.hang_up(1008)
+        elif text_data is None:
+            await self.hang_up(1003)
+        elif len(text_data.encode()) > MAX_FRAME:
+            await self.hang_up(1009)
+        else:
+            await self.hear(text_data)
+
+    async def hear(self, text: str) -> None:
+        """Do what the frame asks for."""
+        name: str | None = None
+        try:
+            frame = frames.decode(text)
+            kind = frame.get("type")
+            if kind == "models":
+                await self.say_models()
+            elif kind == "chat":
+                name = frames.reply_id(frame)
+                self.start_reply(name, frame)
+            elif kind == "stop":
+                name = frames.reply_id(frame)
+                self.stop_reply(name)
+            else:
+                raise BadValue("'type' must be chat, stop or models.", "type")
+        except Exception as exc:
+            await self.say_error(name, exc)
+
+    def start_reply(self, name: str, frame: Mapping[str, Any]) -> None:
+        """Start the answer as a task of its own."""
+        if name in self.replies:
+            raise BadValue(f"An answer with the id {name!r} is running.", "id")
+        if len(self.replies) >= MAX_REPLIES:
+            raise errors.AccountQueueFull(f"This page has {MAX_REPLIES} answers running already.")
+        may_ask(self.scope)
+        request = frames.chat_request(frame, account_of(self.scope))
+        task = asyncio.create_task(self.reply(name, request))
+        self.replies[name] = task
+        task.add_done_callback(lambda _: self.replies.pop(name, None))
+
+    def stop_reply(self, name: str) -> None:
+        """End an answer; one that has just ended by itself is no error."""
+        if task := self.replies.get(name):
+            task.cancel()
+
+    async def reply(self, name: str, request: requests.GenerateRequest) -> None:
+        """Answer one question, to its end, its failure or its stop."""
+        tally = Tally(time.monotonic())
+        try:
+            model = get_service().card(request.model).id
+            await self.stream(name, request, tally)
+        except asyncio.CancelledError:
+            # Nobody is left to tell when the socket is gone; else "stop" was asked for.
+            if not self.closed:
+                await self.say(type="done", id=name, model=model, **tally.stopped())
+        except Exception as exc:
+            await self.say_error(name, exc)
+        else:
+            await self.say(type="done", id=name, model=model, **tally.finished())
+
+    async def stream(self, name: str, request: requests.GenerateRequest, tally: Tally) -> None:
+        """Wait for the turn, then pass on what the model says."""
+        news = asyncio.create_task(self.tell_waiting(name, request.request_id))
+        try:
+            stream = await get_service().generate(request)
+        finally:
+            news.cancel()
+        outbox = Outbox(lambda fields: self.say(type="token", id=name, **fields))
+        async with contextlib.aclosing(stream), contextlib.aclosing(outbox):
+            async for output in stream:
+                tally.count(output, time.monotonic())
+                outbox.put(output.text, output.reasoning, tally.tokens)
+            await outbox.sent()
+
+    async def tell_waiting(self, name: str, request_id: str) -> None:
+        """Say where the question stands in the queue, until it leaves it."""
+        told: dict[str, Any] = {}
+        told_at = 0.0
+        while True:
+            news = self.waiting_news(request_id)
+            now = time.monotonic()
+            if news and (news != told or now - told_at >= settings.KEEPALIVE_SECONDS):
+                told, told_at = news, now
+                await self.say(type="waiting", id=name, **news)
+            await asyncio.sleep(min(NEWS_SECONDS, settings.KEEPALIVE_SECONDS))
+
+    @staticmethod
+    def waiting_news(request_id: str) -> dict[str, Any]:
+        """The fields of a "waiting" frame; whole seconds, so that news is not sent for less."""
+        waiting = get_service().waiting(request_id)
+        if waiting is None:
+            return {}
+        return {
+            "model": waiting.model,
+            "position": waiting.position,
+            "eta": None if waiting.eta is None else round(waiting.eta),
+            "stage": waiting.stage,
+            "detail": waiting.detail,
+        }
+
+    async def say_models(self) -> None:
+        """Send the models that can chat, with their state."""
+        models = [
+            {
+                "id": status.card.id,
+                "state": status.state,
+                "detail": status.detail,
+                "tier": status.tier,
+                "context": status.max_model_len,
+                "is_default": status.is_default,
+                "running": status.running,
+                "waiting": status.waiting,
+            }
+            for status in get_service().models()
+            if status.card.task == "text-generation"
+        ]
+        await self.say(type="models", models=models)
+
+    async def say_error(self, name: str | None, exc: Exception) -> None:
+        """Send the error object; `error_body` logs what nobody expected."""
+        await self.say(type="error", id=name, **error_body(exc))
+
+    async def say(self, **fields: Any) -> None:
+        """Send one frame."""
+        await self.send(text_data=json.dumps(fields, separators=(",", ":")))
+
+    async def hang_up(self, code: int) -> None:
+        """Close from this end, and stop what runs without waiting for the other end's goodbye."""
+        self.cancel_replies()
+        await self.close(code)
+
+    def cancel_replies(self) -> None:
+        """Cancel every answer; after this nothing more is said."""
+        self.closed = True
+        for task in list(self.replies.values()):
+            task.cancel()
+
+
+websocket_urlpatterns = [path("ws/chat", ChatConsumer.as_asgi())]

@@ -1,0 +1,26 @@
+"""`manage.py serve`: the whole service in one process, with its engines as children."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from playground.server import run
+
+
+class Command(BaseCommand):
+    """Serve pages, websockets and the API until SIGTERM or Ctrl-C."""
+
+    help = "Serve pages, websockets and the API until SIGTERM or Ctrl-C; exit code 0 after a drain."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Where to listen; the environment's HOST and PORT otherwise."""
+        parser.add_argument("--host", default=settings.HOST)
+        parser.add_argument("--port", type=int, default=settings.PORT)
+
+    def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        """Check, then serve; returns when the server has stopped."""
+        self.check(display_num_errors=True, include_deployment_checks=False)
+        run(host, port)

@@ -1,0 +1,9 @@
+"""Addresses of the pages."""
+
+from django.urls import path
+
+from playground import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+]

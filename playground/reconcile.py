@@ -1,0 +1,99 @@
+"""Keeps the service in step with the catalogue in the database, and tells how start-up goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError, connections
+
+from inference import InferenceService
+from inference.models import CatalogueRow
+
+logger = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Reads the catalogue at start and every RECONCILE_SECONDS; the service follows."""
+
+    def __init__(self, service: InferenceService) -> None:
+        self._service = service
+        self._task: asyncio.Task[None] | None = None
+        self._stamp: Any = None
+
+    async def start(self) -> None:
+        """Start the service with the catalogue as it is, then keep following it."""
+        await self._service.start()
+        await self._choose_default()
+        await self._follow()
+        self._service.started()
+        self._task = asyncio.get_running_loop().create_task(self._keep_following())
+
+    def stop(self) -> None:
+        """Follow no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _choose_default(self) -> None:
+        """DEFAULT_MODEL, else what the database says, else the best shipped card that fits.
+
+        Without a GPU that is the first card, which needs neither a GPU nor a hub.
+        """
+        if settings.DEFAULT_MODEL:
+            await sync_to_async(CatalogueRow.objects.set_default)(settings.DEFAULT_MODEL)
+            return
+        cards = await sync_to_async(CatalogueRow.objects.cards)()
+        if not cards or any(card.is_default for card in cards):
+            return
+        chosen = cards[0]
+        if any(device.kind != "cpu" for device in self._service.devices):
+            # Shipped cards stand in order of size.
+            for card in reversed(cards):
+                if await self._service.fits(card):
+                    chosen = card
+                    break
+        await sync_to_async(CatalogueRow.objects.set_default)(chosen.id)
+
+    async def _keep_following(self) -> None:
+        while True:
+            await asyncio.sleep(settings.RECONCILE_SECONDS)
+            try:
+                await self._follow()
+            except DatabaseError as error:
+                # The last known catalogue stays in force until the database is back.
+                logger.warning("The catalogue could not be read: %s", error)
+
+    async def _follow(self) -> None:
+        stamp, cards = await sync_to_async(self._read)()
+        if cards is not None:
+            self._stamp = stamp
+            await self._service.set_cards(cards)
+
+    def _read(self) -> tuple[Any, Any]:
+        try:
+            stamp = CatalogueRow.objects.stamp()
+            if stamp == self._stamp:
+                return stamp, None
+            return stamp, CatalogueRow.objects.cards()
+        finally:
+            connections["default"].close_if_unusable_or_obsolete()
+
+    async def announce(self, address: str) -> None:
+        """Print what is being loaded, once a second on a terminal, until the server is ready."""
+        began = time.monotonic()
+        print(f"Serving on {address}", flush=True)
+        while not self._service.ready:
+            await asyncio.sleep(1 if sys.stdout.isatty() else 5)
+            loading = [s.card.id for s in self._service.models() if s.state == "loading"]
+            if loading:
+                took = time.monotonic() - began
+                print(f"Loading {', '.join(loading)} … {took:.0f} s", flush=True)
+        for status in self._service.models():
+            if status.card.wish != "none":
+                print(f"{status.card.id}: {status.state} {status.detail}".rstrip(), flush=True)
+        print(f"Ready: open {address} in a browser.", flush=True)

@@ -1,0 +1,104 @@
+"""Daphne with what a service needs around it: engines at start, an orderly end.
+
+Start: listen → read the catalogue → load what is wished for → ready.
+End (SIGTERM, Ctrl-C): refuse new work → running answers finish up to DRAIN_SECONDS → engines stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+
+# Importing Daphne's server installs Twisted's asyncio reactor: it must come before the reactor.
+from daphne.server import Server as DaphneServer
+from django.conf import settings
+from twisted.internet import defer, reactor
+
+from inference import errors, get_service
+from playground.asgi import application
+from playground.reconcile import Reconciler
+
+logger = logging.getLogger(__name__)
+
+
+class Server(DaphneServer):
+    """Daphne that starts the inference service and drains before it stops."""
+
+    def __init__(self, host: str, port: int) -> None:
+        shown = host.replace(":", r"\:")
+        super().__init__(
+            application,
+            endpoints=[f"tcp:port={port}:interface={shown}"],
+            ready_callable=self._begin,
+            server_name="llms-for-all",
+            verbosity=0,
+        )
+        self.failed = False
+        self._address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._start_up: asyncio.Task[None] | None = None
+        self._reconciler = Reconciler(get_service())
+
+    def _begin(self) -> None:
+        self._start_up = asyncio.get_event_loop().create_task(self._start())
+        self._start_up.add_done_callback(self._started)
+        # Before Daphne's own trigger, which cancels every running answer.
+        reactor.addSystemEventTrigger("before", "shutdown", self._drain)
+
+    async def _start(self) -> None:
+        await self._reconciler.start()
+        await self._reconciler.announce(self._address)
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        if isinstance(error, errors.InferenceError):
+            logger.error("The service could not start: %s", error.message)
+        else:
+            logger.error("The service could not start", exc_info=error)
+        self.failed = True
+        self.stop()
+
+    def listen_error(self, failure: object) -> None:
+        """The port is taken, or not ours to use: say so and end with exit code 1."""
+        self.failed = True
+        super().listen_error(failure)
+
+    def _drain(self) -> defer.Deferred[None]:
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._end()))
+
+    async def _end(self) -> None:
+        if self._start_up is not None:
+            self._start_up.cancel()
+        self._reconciler.stop()
+        await get_service().shutdown(settings.DRAIN_SECONDS)
+
+    def kill_all_applications(self) -> defer.Deferred[None]:
+        """What Daphne does after us: cancel what is left. It fails where no request ever came."""
+        left = [d["application_instance"] for d in self.connections.values() if _is_running(d)]
+        for instance in left:
+            instance.cancel()
+        gathered = asyncio.ensure_future(asyncio.wait(left)) if left else _done()
+        return defer.Deferred.fromFuture(gathered)
+
+
+def _is_running(details: dict[str, object]) -> bool:
+    instance = details.get("application_instance")
+    return isinstance(instance, asyncio.Future) and not instance.done()
+
+
+def _done() -> asyncio.Future[None]:
+    future: asyncio.Future[None] = asyncio.get_event_loop().create_future()
+    future.set_result(None)
+    return future
+
+
+def run(host: str, port: int) -> None:
+    """Serve until a signal ends it. Exit code 1 when it could not listen or start."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    server = Server(host, port)
+    server.run()
+    if server.failed:
+        sys.exit(1)

@@ -1,0 +1,175 @@
+"""Settings of the whole project. What an operator may change comes from the environment.
+
+docs/operations.md lists every variable.
+"""
+
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF
+
+from playground import environment as env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Everything that this installation writes: database, secret key, models, logs.
+LLMS_DATA = Path(env.text("LLMS_DATA", str(BASE_DIR / "var"))).resolve()
+HOST = env.text("HOST", "127.0.0.1")
+PORT = int(env.number("PORT", 8000))
+
+DEBUG = env.boolean("DEBUG")
+SECRET_KEY = env.secret_key(LLMS_DATA)
+ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", "*" if HOST == "0.0.0.0" else "")
+if not ALLOWED_HOSTS:
+    ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", HOST]
+CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "csp",
+    "rest_framework",
+    "inference",
+    "playground",
+    "playground.accounts",
+    "playground.api",
+]
+
+# Pages and the admin. The API has its own short list in `asgi.py`.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "playground.urls"
+ASGI_APPLICATION = "playground.asgi.application"
+APPEND_SLASH = True
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": dj_database_url.config(
+        default=f"sqlite:///{LLMS_DATA / 'db.sqlite3'}", conn_max_age=600, conn_health_checks=True
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # WAL lets readers go on while somebody writes; IMMEDIATE makes a writer wait for its turn
+    # instead of failing half-way through a transaction.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.text("TIME_ZONE", "UTC")
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = LLMS_DATA / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "playground.storage.StaticStorage"},
+}
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.boolean("SECURE_COOKIES")
+
+# --- the API -------------------------------------------------------------------------------------
+AUTH_MODE = env.choice("AUTH_MODE", "open", ("open", "key"))
+ALIAS_UNKNOWN = env.choice("ALIAS_UNKNOWN", "off", ("off", "default"))
+TRUSTED_PROXIES = tuple(env.listing("TRUSTED_PROXIES"))
+MAX_BODY_BYTES = int(env.number("MAX_BODY_BYTES", 20 * 2**20, least=1024))
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+# While a request waits, its client hears something at least this often: proxies cut silence.
+KEEPALIVE_SECONDS = env.number("KEEPALIVE_SECONDS", 15, least=0.05)
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- inference -----------------------------------------------------------------------------------
+# Empty: what the admin chose, else the best shipped card that fits (see inference/catalogue.py).
+DEFAULT_MODEL = env.text("DEFAULT_MODEL")
+# Shipped cards fill missing rows at migrate.
+CATALOGUE = Path(env.text("CATALOGUE", str(BASE_DIR / "inference" / "catalogue.toml")))
+# Bytes that engines on this machine may use in all, per device kind; 0: ask the hardware.
+CPU_MEMORY_BYTES = int(env.number("CPU_MEMORY_BYTES", 0))
+QUEUE_LIMIT = int(env.number("QUEUE_LIMIT", 1000, least=1))
+ACCOUNT_QUEUE_LIMIT = int(env.number("ACCOUNT_QUEUE_LIMIT", 200, least=1))
+SLICE_SECONDS = env.number("SLICE_SECONDS", 900, least=0.1)
+DRAIN_SECONDS = env.number("DRAIN_SECONDS", 30)
+FIRST_TOKEN_SECONDS = env.number("FIRST_TOKEN_SECONDS", 120, least=0.05)
+LOAD_SECONDS = env.number("LOAD_SECONDS", 1800, least=0.1)
+RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", 2, least=0.05)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING")},
+    "loggers": {
+        "inference": {"level": env.text("LOG_LEVEL", "INFO")},
+        "playground": {"level": env.text("LOG_LEVEL", "INFO")},
+    },
+}

@@ -1,0 +1,38 @@
+"""The pages that people open in a browser."""
+
+from __future__ import annotations
+
+from csp.decorators import csp_update
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+# Every phrasing is one that the embedded `pocket` answers.
+EXAMPLES = (
+    "What is the capital of France?",
+    "What is 17 + 25?",
+    "What is this service?",
+    "How do I call you from Python?",
+)
+
+# A second lock behind the sanitiser: the browser itself refuses to turn text into markup unless
+# DOMPurify made it. Only for pages of ours; the admin's jQuery could not live with it.
+TRUSTED_TYPES = {
+    "require-trusted-types-for": ["'script'"],
+    "trusted-types": ["dompurify"],
+}
+
+
+@require_safe
+@never_cache
+@csp_update(TRUSTED_TYPES)
+def home(request: HttpRequest) -> HttpResponse:
+    """The playground: choose a model, ask, watch the answer stream."""
+    context = {
+        "examples": EXAMPLES,
+        "auth_mode": settings.AUTH_MODE,
+        "must_sign_in": settings.AUTH_MODE == "key" and not request.user.is_authenticated,
+    }
+    return render(request, "home.html", context)

@@ -1,0 +1,68 @@
+"""Fixtures that all tests share, and what a missing program means: skipped here, failed in CI."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.servers import RunningServer
+
+MakeServer = Callable[..., RunningServer]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that touch the database carry the mark by which `make test` repeats them."""
+    for item in items:
+        if {"db", "transactional_db"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("database")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run; in CI, where it is installed, that is a failure."""
+    missing = ""
+    if item.get_closest_marker("browser") and not shutil.which("chromium"):
+        missing = "Chromium is not installed"
+    if item.get_closest_marker("engine") and not importlib.util.find_spec("vllm"):
+        missing = "vLLM is not installed"
+    if missing and os.environ.get("CI"):
+        pytest.fail(missing)
+    elif missing:
+        pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer]:
+    """Start servers with settings of their own; all of them end with the test session."""
+    started: list[RunningServer] = []
+
+    def make(env: dict[str, str] | None = None, ready: bool = True) -> RunningServer:
+        server = RunningServer(tmp_path_factory.mktemp("data"), env or {})
+        started.append(server)
+        return server.wait_ready() if ready else server
+
+    yield make
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(make_server: MakeServer) -> RunningServer:
+    """The server that most tests share: open mode, echo models, `pocket` on demand."""
+    return make_server()
+
+
+@pytest.fixture(scope="session")
+def pocket_server(server: RunningServer) -> RunningServer:
+    """The shared server once `pocket` is loaded in a real engine."""
+    asked = httpx.post(
+        f"{server.url}/v1/completions",
+        json={"model": "pocket", "prompt": "Hello", "max_tokens": 1},
+        timeout=240,
+    )
+    assert asked.status_code == 200, f"{asked.text}\n{server.log.read_text()}"
+    return server

@@ -1,0 +1,10 @@
+"""Loaded by pytest before Django's settings: tests never touch the data of a real installation."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_folder = tempfile.mkdtemp(prefix="llms-tests-")
+os.environ["LLMS_DATA"] = _folder
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)

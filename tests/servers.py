@@ -1,0 +1,140 @@
+"""Real servers for tests: `manage.py serve` in a process of its own, with data of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULTS = {
+    "CATALOGUE": str(ROOT / "tests" / "catalogue.toml"),
+    "DEFAULT_MODEL": "echo",
+    "DJANGO_SUPERUSER_PASSWORD": "a-long-test-password",
+    "RECONCILE_SECONDS": "0.2",
+    "KEEPALIVE_SECONDS": "0.5",
+    "DRAIN_SECONDS": "10",
+    "FIRST_TOKEN_SECONDS": "60",
+    "AUTH_MODE": "open",
+    "HOST": "127.0.0.1",
+}
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
+    """Poll until `condition` gives something true; fail with `what` after the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what or condition}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RunningServer:
+    """A server process with its address and its data folder."""
+
+    def __init__(self, data: Path, env: Mapping[str, str]) -> None:
+        self.data = data
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}"
+        self.log = data / "server.log"
+        self.env = {**os.environ, **DEFAULTS, "LLMS_DATA": str(data), **env}
+        # Coverage of nothing and colours of nobody: what pytest sets is not the server's.
+        self.env.pop("PYTEST_CURRENT_TEST", None)
+        data.mkdir(parents=True, exist_ok=True)
+        self.manage("prepare")
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "manage.py", "serve", "--port", str(self.port)],
+                cwd=ROOT,
+                env=self.env,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+
+    def wait_ready(self, seconds: float = 60.0) -> RunningServer:
+        """Wait for /readyz."""
+        wait_until(self._ready, seconds, f"the server is ready; its log:\n{self.log.read_text()}")
+        return self
+
+    def _ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the server ended early:\n{self.log.read_text()}")
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def manage(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run a management command on this server's data."""
+        command = [sys.executable, "manage.py", *args]
+        done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True)
+        if done.returncode:
+            raise AssertionError(f"{args}: {done.stdout}{done.stderr}")
+        return done
+
+    def shell(self, code: str) -> str:
+        """Run Python inside the project, on this server's database; what it prints."""
+        return self.manage("shell", "--no-imports", "-v0", "-c", code).stdout.strip()
+
+    def model(self, name: str) -> dict[str, Any]:
+        """What the API says of a model under `llms`: state, running, waiting, …"""
+        found: dict[str, Any] = httpx.get(f"{self.url}/v1/models/{name}", timeout=10).json()["llms"]
+        return found
+
+    def children(self) -> list[int]:
+        """Pids of all processes that descend from the server."""
+        return descendants(self.process.pid)
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """SIGTERM, and the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(
+                f"did not stop in {seconds:g} s:\n{self.log.read_text()}"
+            ) from None
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below `pid`."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
