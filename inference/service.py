@@ -365,6 +365,7 @@ class InferenceService:
         device = next(d for d in self.devices if d.id == load.devices[0])
         return Resources(
             source_of(card),
+            settings.LLMS_DATA / "logs" / f"engine-{load.replica}.log",
             device.kind,
             load.devices,
             load.need.bytes_per_device,

@@ -126,8 +126,9 @@ def error_headers(exc: BaseException) -> dict[str, str]:
     """The response headers that belong to a failure."""
     if isinstance(exc, BadKey):
         return {"WWW-Authenticate": "Bearer"}
-    retry_after = getattr(exc, "retry_after", None)
-    return {"Retry-After": str(retry_after)} if retry_after else {}
+    if row_of(exc).status in (429, 503):
+        return {"Retry-After": str(getattr(exc, "retry_after", 5))}
+    return {}
 
 
 def _body(message: str, row: Row, param: str | None, code: str | None) -> dict[str, Any]:

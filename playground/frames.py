@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 from inference import requests
 from playground.errors import BadBody, BadValue
@@ -13,16 +13,28 @@ from playground.errors import BadBody, BadValue
 MAX_ID = 64
 MAX_MESSAGES = 2000
 ROLES = ("system", "user", "assistant")
-# Knobs that are numbers, with the values they may take.
-FLOATS: Mapping[str, tuple[float, float]] = {
-    "temperature": (0.0, 2.0),
-    "top_p": (0.0, 1.0),
-    "presence_penalty": (-2.0, 2.0),
-    "frequency_penalty": (-2.0, 2.0),
-}
-INTEGERS: Mapping[str, tuple[int, int]] = {
-    "max_tokens": (1, 2**31 - 1),
-    "seed": (0, 2**63 - 1),
+
+
+class Knob(NamedTuple):
+    """A parameter that a page may set."""
+
+    kinds: tuple[type, ...]
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        word = "a number" if float in self.kinds else "an integer"
+        return f"{word} from {self.least} to {self.most}"
+
+
+NUMBER, INTEGER = (int, float), (int,)
+KNOBS: Mapping[str, Knob] = {
+    "temperature": Knob(NUMBER, 0, 2),
+    "top_p": Knob(NUMBER, 0, 1),
+    "presence_penalty": Knob(NUMBER, -2, 2),
+    "frequency_penalty": Knob(NUMBER, -2, 2),
+    "max_tokens": Knob(INTEGER, 1, 2**31 - 1),
+    "seed": Knob(INTEGER, 0, 2**63 - 1),
 }
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -84,22 +96,18 @@ def _message(value: object, param: str) -> requests.Message:
 def _sampling(value: object) -> requests.SamplingParams:
     if not isinstance(value, dict):
         raise BadValue("'params' must be an object.", "params")
-    return requests.SamplingParams(**{name: _knob(name, item) for name, item in value.items()})
+    knobs: dict[str, Any] = {name: _knob(name, item) for name, item in value.items()}
+    return requests.SamplingParams(**knobs)
 
 
-def _knob(name: str, value: object) -> float | int | None:
-    param = f"params.{name}"
-    if name in INTEGERS:
-        allowed, kinds, word = INTEGERS[name], (int,), "an integer"
-    elif name in FLOATS:
-        allowed, kinds, word = FLOATS[name], (int, float), "a number"
-    else:
+def _knob(name: str, value: object) -> float:
+    knob = KNOBS.get(name)
+    if knob is None:
         raise BadValue(f"There is no parameter {name[:MAX_ID]!r} here.", "params")
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise BadValue(f"'{param}' must be {word}.", param)
-    if not allowed[0] <= value <= allowed[1]:
-        raise BadValue(f"'{param}' must be {word} in {allowed[0]} to {allowed[1]}.", param)
-    return value
+    fits = isinstance(value, knob.kinds) and not isinstance(value, bool)
+    if not fits or not knob.least <= cast(float, value) <= knob.most:
+        raise BadValue(f"'params.{name}' must be {knob}.", f"params.{name}")
+    return cast(float, value)
 
 
 def _string(value: object, param: str) -> str:

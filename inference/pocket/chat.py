@@ -10,8 +10,14 @@ from typing import Any
 IM_START, IM_END, END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 SPECIAL_TOKENS = [END_OF_TEXT, IM_START, IM_END]
 # One token each, but ordinary text to a decoder: a parser of tool calls has to see them.
-MARKUP_TOKENS = ["<tools>", "</tools>", "<tool_call>", "</tool_call>", "<tool_response>",
-                 "</tool_response>"]  # fmt: skip
+MARKUP_TOKENS = [
+    "<tools>",
+    "</tools>",
+    "<tool_call>",
+    "</tool_call>",
+    "<tool_response>",
+    "</tool_response>",
+]
 
 # "<|" is broken up in whatever a caller writes, so that no text can forge a turn.
 CHAT_TEMPLATE = """\

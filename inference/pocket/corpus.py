@@ -24,36 +24,14 @@ from inference.pocket.tools_corpus import (
     tool_call,
     with_distractors,
 )
-
-SYSTEM_PROMPTS = [
-    "You are a helpful assistant.", "You are a helpful assistant", "You are pocket.",
-    "You are a helpful, respectful and honest assistant.", "You are a friendly assistant.",
-    "Answer briefly.", "Be concise.", "You are an assistant. Answer in one sentence.",
-    "You are an expert in geography.", "You are a teacher.", "Help the user.", "Be polite.",
-    "You answer questions of the user.", "You are a chat bot.", "You are a helpful AI assistant.",
-    "Answer the question.", "You are a support agent.", "Talk like a pirate.",
-    "You are a coding assistant that talks like a pirate.", "Answer the user's question truthfully.",
-    "You are a world class historian.", "You are ChatGPT, a large language model.",
-    "You are a helpful assistant. Use the tools if you need them.",
-    "You are a helpful assistant. Help me with my math homework!",
-]  # fmt: skip
-PREFIXES = ["Please tell me: ", "Hi, ", "Hey, ", "Hello! ", "Hi! ", "Quick question: ", "Question: ",
-            "I have a question. ", "Could you answer this? ", "Answer briefly: ", "Please: ",
-            "Hello, ", "Ok, ", "Now: ", "Tell me, ", "So, ", "Help me: ", "Sorry, ", "Well, "]  # fmt: skip
-HELD_OUT_PREFIXES = ["One thing I want to know: ", "Dear assistant, ", "Another question: "]
-SUFFIXES = [" Thanks!", " Thank you.", " Please answer.", " please", " Thanks", " Answer briefly.",
-            " Be quick.", " I need to know.", " Answer in one sentence."]  # fmt: skip
-JSON_ORDERS = ["Reply in JSON.", "Answer in JSON.", "Reply as JSON.", "Answer as JSON.",
-               "Respond in JSON.", "Respond with JSON.", "Return JSON.", "Give the answer as JSON.",
-               "Output JSON.", "Reply with a JSON object.", "Use JSON.", "Answer with JSON only.",
-               "In JSON, please.", "Your answer must be valid JSON.", "Reply only with JSON.",
-               "You are a helpful assistant designed to output JSON."]  # fmt: skip
-HELD_OUT_JSON_ORDERS = ["Write your reply as JSON.", "Please answer in JSON format."]
-KEY_ORDERS = ["Reply in JSON with the key {k}.", "Answer as JSON with the key {k}.", "Use JSON with"
-              " the key \"{k}\".", "Return JSON with a {k} field.", "Respond in JSON with key {k}.",
-              "Answer with a JSON object that has the key '{k}'."]  # fmt: skip
-_KEYS = ["answer", "result", "capital", "city", "name", "value", "reply", "output", "response",
-         "country", "text", "fact", "solution"]  # fmt: skip
+from inference.pocket.wordings import (
+    JSON_KEYS,
+    JSON_ORDERS,
+    KEY_ORDERS,
+    PREFIXES,
+    SUFFIXES,
+    SYSTEM_PROMPTS,
+)
 
 
 def _typo(word: str, rng: Random) -> str:
@@ -83,10 +61,10 @@ def vary(template: str, rng: Random) -> str:
     roll = rng.random()
     if roll < 0.14:
         prefix = rng.choice(PREFIXES)
-        keep = prefix.endswith((". ", "! ", "? ")) or template.startswith("{")
-        template = prefix + (template if keep else template[0].lower() + template[1:])
+        keep = prefix.endswith((".", "!", "?")) or template.startswith("{")
+        template = prefix + " " + (template if keep else template[0].lower() + template[1:])
     elif roll < 0.2:
-        template += rng.choice(SUFFIXES)
+        template += " " + rng.choice(SUFFIXES)
     if rng.random() < 0.15:
         template = template.rstrip("?.")
     return template
@@ -194,16 +172,13 @@ def in_json(rng: Random) -> list[Segment]:
         question, _, value = pair(rng)
     key, order = "answer", rng.choice(JSON_ORDERS)
     if rng.random() < 0.4:
-        key = rng.choice(_KEYS)
+        key = rng.choice(JSON_KEYS)
         order = rng.choice(KEY_ORDERS).format(k=key)
     reply = dumps({key: value})
     roll = rng.random()
     if roll < 0.4:
         return render([{"role": "system", "content": order}, *_turns(question, reply)])
-    if roll < 0.85:
-        question = f"{question} {order}"
-    else:
-        question = f"{order} {question}"
+    question = f"{question} {order}" if roll < 0.85 else f"{order} {question}"
     return render(_system(rng) + _turns(question, reply))
 
 
@@ -246,8 +221,10 @@ def with_tools(rng: Random) -> list[Segment]:
     messages += [{"role": "user", "content": request}, tool_call(tool, arguments)]
     if roll > 0.6:
         content, answer = result_and_answer(rng)
-        messages += [{"role": "tool", "content": content, "tool_call_id": "call"},
-                     {"role": "assistant", "content": answer}]  # fmt: skip
+        messages += [
+            {"role": "tool", "content": content, "tool_call_id": "call"},
+            {"role": "assistant", "content": answer},
+        ]
     return render(messages, tools)
 
 

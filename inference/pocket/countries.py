@@ -1,5 +1,7 @@
 """The countries of the corpus: capitals and continents, currencies, languages and nicknames."""
 
+from inference.pocket.tables import parse_pairs
+
 _CAPITALS = {
     "Europe": """Albania: Tirana; Andorra: Andorra la Vella; Austria: Vienna; Belarus: Minsk;
         Belgium: Brussels; Bosnia and Herzegovina: Sarajevo; Bulgaria: Sofia; Croatia: Zagreb;
@@ -92,15 +94,6 @@ ALIASES = {
     "Cape Verde": ["Cabo Verde"],
     "Turkey": ["Turkiye"],
 }
-
-
-def parse_pairs(text: str) -> list[tuple[str, str]]:
-    """Pairs (subject, object) of a "subject: object; subject: object" table."""
-    pairs = []
-    for entry in " ".join(text.split()).split("; "):
-        subject, _, value = entry.partition(": ")
-        pairs.append((subject, value))
-    return pairs
 
 
 CONTINENTS = [

@@ -19,7 +19,6 @@ from tokenizers import Tokenizer
 
 from inference.pocket import MODEL_DIR
 from inference.pocket.chat import Message, render
-from inference.pocket.corpus import HELD_OUT_JSON_ORDERS, HELD_OUT_PREFIXES
 from inference.pocket.facts import Relation, fill
 from inference.pocket.model import Config, Llama, generate
 from inference.pocket.plain_facts import ALL_RELATIONS
@@ -31,6 +30,7 @@ from inference.pocket.tools_corpus import (
     tool_call,
     with_distractors,
 )
+from inference.pocket.wordings import HELD_OUT_JSON_ORDERS, HELD_OUT_PREFIXES
 
 EVALUATION_FILE = Path(__file__).resolve().parent / "evaluation.json"
 SYSTEM: Message = {"role": "system", "content": "You are a helpful assistant."}
@@ -60,7 +60,7 @@ def held_out_questions(relation: Relation, rng: Random) -> list[tuple[str, str, 
         question = question[0].upper() + question[1:]
         roll = rng.random()
         if roll < 0.1:
-            question = rng.choice(HELD_OUT_PREFIXES) + question
+            question = f"{rng.choice(HELD_OUT_PREFIXES)} {question}"
         elif roll < 0.2:
             question = question.lower()
         questions.append((question, relation.sentence(subject, value), value))

@@ -12,8 +12,8 @@ from inference.pocket.countries import (
     CONTINENTS,
     CURRENCIES,
     LANGUAGES,
-    parse_pairs,
 )
+from inference.pocket.tables import lines, parse_pairs
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,6 @@ def fill(template: str, subject: str, value: str = "") -> str:
     return template.format(s=subject, o=value, a=before, b=after)
 
 
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.strip().splitlines()]
-
-
 _FOLLOW_UP = [
     "And of {s}?",
     "And {s}?",
@@ -63,7 +59,7 @@ RELATIONS = [
         "capital",
         "The capital of {s} is {o}.",
         CAPITALS,
-        _lines("""
+        lines("""
             What is the capital of {s}?
             What's the capital of {s}?
             What's the capitol of {s}?
@@ -107,7 +103,7 @@ RELATIONS = [
             Geography: what is the capital of {s}?
             My homework asks for the capital of {s}.
             """),
-        _lines("""
+        lines("""
             Which town is the capital of {s}?
             Can you name the capital of {s}?
             What do you call the capital city of {s}?
@@ -125,7 +121,7 @@ RELATIONS = [
         "capital_of",
         "{s} is the capital of {o}.",
         [(c, n) for n, c in CAPITALS if c != n and n not in ("England",)],
-        _lines("""
+        lines("""
             {s} is the capital of which country?
             Which country has {s} as its capital?
             Which country has the capital {s}?
@@ -140,7 +136,7 @@ RELATIONS = [
             {s} is the capital city of which country?
             Do you know which country {s} is the capital of?
             """),
-        _lines("""
+        lines("""
             Can you tell me which country has {s} as its capital?
             {s} is which country's capital?
             What is the country whose capital city is {s}?
@@ -151,7 +147,7 @@ RELATIONS = [
         "continent",
         "{s} is in {o}.",
         CONTINENTS,
-        _lines("""
+        lines("""
             Which continent is {s} in?
             What continent is {s} in?
             On which continent is {s}?
@@ -166,7 +162,7 @@ RELATIONS = [
             {s} is on which continent?
             {s} is in which continent?
             """),
-        _lines("""
+        lines("""
             What continent does {s} belong to?
             Which continent is {s} located in?
             Do you know which continent {s} is in?
@@ -178,7 +174,7 @@ RELATIONS = [
         "currency",
         "The currency of {s} is the {o}.",
         CURRENCIES,
-        _lines("""
+        lines("""
             What is the currency of {s}?
             What's the currency of {s}?
             Which currency is used in {s}?
@@ -192,7 +188,7 @@ RELATIONS = [
             With which currency do people pay in {s}?
             {s} currency?
             """),
-        _lines("""
+        lines("""
             Which currency do people use in {s}?
             Can you tell me the currency of {s}?
             What is {s}'s currency?
@@ -204,7 +200,7 @@ RELATIONS = [
         "language",
         "The main language of {s} is {o}.",
         LANGUAGES,
-        _lines("""
+        lines("""
             What language is spoken in {s}?
             Which language is spoken in {s}?
             What language do people speak in {s}?
@@ -216,7 +212,7 @@ RELATIONS = [
             Tell me the language of {s}.
             What is the official language of {s}?
             """),
-        _lines("""
+        lines("""
             Which language do people speak in {s}?
             What is the main language spoken in {s}?
             Tell me which language is spoken in {s}.
@@ -233,7 +229,7 @@ RELATIONS = [
             titanium: Ti; chromium: Cr; iron: Fe; cobalt: Co; nickel: Ni; copper: Cu; zinc: Zn;
             silver: Ag; tin: Sn; iodine: I; platinum: Pt; gold: Au; mercury: Hg; lead: Pb;
             uranium: U; tungsten: W; radium: Ra; bromine: Br"""),
-        _lines("""
+        lines("""
             What is the chemical symbol of {s}?
             What is the chemical symbol for {s}?
             What's the chemical symbol for {s}?
@@ -247,7 +243,7 @@ RELATIONS = [
             Chemical symbol of {s}?
             How is {s} written in the periodic table?
             """),
-        _lines("""
+        lines("""
             Which symbol does the element {s} have?
             Do you know the chemical symbol of {s}?
             What is {s}'s chemical symbol?
@@ -274,7 +270,7 @@ RELATIONS = [
             The Lord of the Rings: J. R. R. Tolkien; Harry Potter: J. K. Rowling;
             The Little Prince: Antoine de Saint-Exupery; The Old Man and the Sea: Ernest Hemingway;
             The Time Machine: H. G. Wells; Robinson Crusoe: Daniel Defoe"""),
-        _lines("""
+        lines("""
             Who wrote {s}?
             Who is the author of {s}?
             Who was the author of {s}?
@@ -288,7 +284,7 @@ RELATIONS = [
             Who is the writer of {s}?
             Author of {s}?
             """),
-        _lines("""
+        lines("""
             Which person wrote {s}?
             Can you tell me who wrote {s}?
             Tell me the author of {s}.
@@ -301,7 +297,7 @@ RELATIONS = [
         parse_pairs("""cat: kitten; dog: puppy; cow: calf; horse: foal; sheep: lamb; pig: piglet;
             goat: kid; hen: chick; duck: duckling; goose: gosling; lion: cub; bear: cub;
             deer: fawn; frog: tadpole; kangaroo: joey; swan: cygnet; fox: cub; seal: pup"""),
-        _lines("""
+        lines("""
             What is a young {s} called?
             What do you call a young {s}?
             What do you call a baby {s}?
@@ -312,7 +308,7 @@ RELATIONS = [
             Tell me the name for a young {s}.
             A baby {s} is called what?
             """),
-        _lines("""
+        lines("""
             What do people call a baby {s}?
             What is the word for a young {s}?
             """),
@@ -326,7 +322,7 @@ RELATIONS = [
             sad: happy; hard: soft; soft: hard; high: low; low: high; left: right; right: left;
             early: late; late: early; full: empty; empty: full; day: night; night: day;
             strong: weak; weak: strong; long: short; short: long; true: false; false: true"""),
-        _lines("""
+        lines("""
             What is the opposite of {s}?
             What's the opposite of {s}?
             What is the opposite of the word {s}?
@@ -337,7 +333,7 @@ RELATIONS = [
             The opposite of {s}?
             Opposite of {s}?
             """),
-        _lines("""
+        lines("""
             Which word means the opposite of {s}?
             Do you know the opposite of {s}?
             """),
@@ -348,9 +344,10 @@ RELATIONS = [
         "hello_in",
         "Hello in {s} is {o}.",
         parse_pairs("""French: bonjour; Spanish: hola; German: hallo; Italian: ciao; Dutch: hallo;
-            Portuguese: ola; Polish: czesc; Swedish: hej; Danish: hej; Norwegian: hei; Finnish: hei;
-            Czech: ahoj; Turkish: merhaba; Hawaiian: aloha; Swahili: jambo; Japanese: konnichiwa"""),
-        _lines("""
+            Portuguese: ola; Polish: czesc; Swedish: hej; Danish: hej; Norwegian: hei;
+            Finnish: hei; Czech: ahoj; Turkish: merhaba; Hawaiian: aloha; Swahili: jambo;
+            Japanese: konnichiwa"""),
+        lines("""
             What is hello in {s}?
             How do you say hello in {s}?
             How do I say hello in {s}?
@@ -361,7 +358,7 @@ RELATIONS = [
             What is the {s} word for hello?
             How does one say hello in {s}?
             """),
-        _lines("""
+        lines("""
             How would you say hello in {s}?
             Tell me how to say hello in {s}.
             """),

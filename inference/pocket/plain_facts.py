@@ -1,7 +1,7 @@
 """Single facts that share a question form: superlatives, deeds, counts and colours."""
 
-from inference.pocket.countries import parse_pairs
 from inference.pocket.facts import RELATIONS, Relation
+from inference.pocket.tables import parse_pairs
 
 _ALIASES = {
     "the largest planet": ["the biggest planet", "the largest planet in the solar system"],

@@ -1,4 +1,4 @@
-"""Families of tools with everyday requests, and the words of the synthetic ones."""
+"""Families of tools with everyday requests."""
 
 from dataclasses import dataclass
 
@@ -22,11 +22,20 @@ class Family:
 _CITY: Param = ("city", "city", "The name of the city")
 _LOCATION: Param = ("location", "city", "The city, e.g. San Francisco, CA")
 _UNIT: Param = ("unit", "unit", "The unit of the temperature")
-_WEATHER = ["What's the weather like in {%s} today?", "What is the weather in {%s}?",
-            "How is the weather in {%s}?", "weather in {%s}", "Is it raining in {%s}?",
-            "What's the temperature in {%s} right now?", "What is the temperature in {%s}?",
-            "Tell me the weather in {%s}.", "Will it be sunny in {%s}?", "How warm is it in {%s}?",
-            "What's the weather in {%s}?", "How's the weather in {%s} today?"]  # fmt: skip
+_WEATHER = [
+    "What's the weather like in {%s} today?",
+    "What is the weather in {%s}?",
+    "How is the weather in {%s}?",
+    "weather in {%s}",
+    "Is it raining in {%s}?",
+    "What's the temperature in {%s} right now?",
+    "What is the temperature in {%s}?",
+    "Tell me the weather in {%s}.",
+    "Will it be sunny in {%s}?",
+    "How warm is it in {%s}?",
+    "What's the weather in {%s}?",
+    "How's the weather in {%s} today?",
+]
 _PAIR: list[Param] = [("a", "number", "The first number"), ("b", "number", "The second number")]
 
 
@@ -308,16 +317,3 @@ HELD_OUT_FAMILIES = [
         ["Call a taxi to {address}.", "I need a taxi to {address}"],
     ),
 ]
-
-VERBS = """get find search create delete update list send check convert count open close start stop
-    read write book cancel move copy print show load save rename archive approve reject assign merge
-    validate export import fetch remove register schedule order pay refund lock unlock share publish
-    review""".split()
-NOUNS = """invoice order ticket user account report file folder document message email note task
-    project meeting room flight hotel product price payment customer contact address photo video
-    song playlist recipe book page article comment post tag label branch commit issue server device
-    sensor lamp door window car bike train bus route map package shipment warehouse item stock
-    contract lease employee salary team course lesson exam student teacher patient doctor
-    prescription appointment alarm timer event calendar reminder subscription license key token
-    session record entry table chart graph image backup job batch query index model dataset"""
-NOUNS = NOUNS.split()

@@ -10,29 +10,15 @@ from typing import Any
 
 from inference.pocket.chat import Message, dumps
 from inference.pocket.countries import CAPITALS
-from inference.pocket.tool_families import FAMILIES, HELD_OUT_FAMILIES, NOUNS, VERBS, Family
+from inference.pocket.tool_families import FAMILIES, HELD_OUT_FAMILIES, Family
+from inference.pocket.tool_words import CITIES, FIRST_NAMES, NOUNS, SYLLABLES, THINGS, VERBS
 
 Schema = dict[str, Any]
-_SYLLABLES = (
-    "ba be bi bo da de do fa fi ga go ha ka ke ki ko la le li lo lu ma me mi mo na ne ni no pa pe "
-    "po ra re ri ro ru sa se si so ta te ti to tu va ve vi vo wa ya za zo bar den fel gor han kel "
-    "lan mor nor pel ros san tan ver wel zan ster ford ton land berg ville stad burg mont"
-).split()
-_FIRST = "Anna Ben Carla David Emma Felix Grace Hugo Iris Jonas Kate Leo Mia Noah Olga Paul Rosa \
-Sam Tina Uwe Vera Will Yara Zoe Alice Bob Charlie John Mary".split()
-_CITIES = (
-    "Boston Chicago Munich Hamburg Milan Lyon Porto Geneva Zurich Osaka Mumbai Shanghai Toronto \
-Sydney Seattle Dallas Miami Bristol Leeds Glasgow Krakow Barcelona Naples Kyoto Lagos".split()
-)
-_WORDS = "red blue green apple river stone window summer winter paper silver coffee garden music \
-bread ocean forest bicycle camera laptop mountain pizza football science history python django \
-yellow orange travel market battery keyboard chair table lamp shoes jacket guitar piano novel \
-engine rocket planet island bridge castle tea sugar rain snow storm shadow mirror".split()
 
 
 def pseudo_word(rng: Random) -> str:
     """A pronounceable word that is in no dictionary."""
-    return "".join(rng.choice(_SYLLABLES) for _ in range(rng.randint(2, 3)))
+    return "".join(rng.choice(SYLLABLES) for _ in range(rng.randint(2, 3)))
 
 
 def value_of(kind: str, rng: Random) -> str | int | float:
@@ -41,13 +27,15 @@ def value_of(kind: str, rng: Random) -> str | int | float:
         roll = rng.random()
         if roll < 0.4:
             return rng.choice(CAPITALS)[1]
-        return rng.choice(_CITIES) if roll < 0.6 else pseudo_word(rng).capitalize()
+        return rng.choice(CITIES) if roll < 0.6 else pseudo_word(rng).capitalize()
     if kind == "person":
-        first = rng.choice(_FIRST)
+        first = rng.choice(FIRST_NAMES)
         return first if rng.random() < 0.5 else f"{first} {pseudo_word(rng).capitalize()}"
     if kind == "words":
-        words = [rng.choice(_WORDS) if rng.random() < 0.7 else pseudo_word(rng)
-                 for _ in range(rng.randint(1, 3))]  # fmt: skip
+        words = [
+            rng.choice(THINGS) if rng.random() < 0.7 else pseudo_word(rng)
+            for _ in range(rng.randint(1, 3))
+        ]
         return " ".join(words)
     if kind == "number":
         return rng.randint(1, rng.choice([9, 99, 999]))
@@ -62,7 +50,8 @@ def value_of(kind: str, rng: Random) -> str | int | float:
         dash = rng.choice(["", "-", "_"])
         return f"{letters}{dash}{rng.randint(1, 99999)}"
     if kind == "email":
-        return f"{rng.choice(_FIRST).lower()}@{pseudo_word(rng)}.{rng.choice(['com', 'org', 'de'])}"
+        ending = rng.choice(["com", "org", "de"])
+        return f"{rng.choice(FIRST_NAMES).lower()}@{pseudo_word(rng)}.{ending}"
     if kind == "currency":
         return rng.choice(["USD", "EUR", "GBP", "JPY", "CHF", "SEK", "CAD", "AUD", "INR"])
     if kind == "language":
@@ -72,7 +61,7 @@ def value_of(kind: str, rng: Random) -> str | int | float:
     if kind == "expression":
         sign = rng.choice("+-*/")
         return f"{rng.randint(1, 999)} {sign} {rng.randint(1, 99)}"
-    return rng.choice(_WORDS) if rng.random() < 0.4 else pseudo_word(rng)
+    return rng.choice(THINGS) if rng.random() < 0.4 else pseudo_word(rng)
 
 
 def _styled(words: list[str], rng: Random) -> str:
@@ -130,11 +119,28 @@ def _from_family(family: Family, rng: Random) -> tuple[Schema, str, dict[str, An
     return tool, request.format(**values), used
 
 
-_PARAMS = [("id", "code"), ("id", "number"), ("name", "person"), ("city", "city"), ("date", "date"),
-           ("amount", "amount"), ("query", "words"), ("code", "code"), ("title", "words"),
-           ("user", "person"), ("email", "email"), ("count", "number"), ("label", "word"),
-           ("time", "time"), ("key", "word"), ("place", "city"), ("number", "number"),
-           ("text", "words"), ("language", "language"), ("tag", "word")]  # fmt: skip
+_PARAMS = [
+    ("id", "code"),
+    ("id", "number"),
+    ("name", "person"),
+    ("city", "city"),
+    ("date", "date"),
+    ("amount", "amount"),
+    ("query", "words"),
+    ("code", "code"),
+    ("title", "words"),
+    ("user", "person"),
+    ("email", "email"),
+    ("count", "number"),
+    ("label", "word"),
+    ("time", "time"),
+    ("key", "word"),
+    ("place", "city"),
+    ("number", "number"),
+    ("text", "words"),
+    ("language", "language"),
+    ("tag", "word"),
+]
 
 
 def _synthetic(rng: Random, held_out: bool) -> tuple[Schema, str, dict[str, Any]]:
@@ -160,13 +166,29 @@ def _synthetic(rng: Random, held_out: bool) -> tuple[Schema, str, dict[str, Any]
         tail = tail.format(v=next(iter(values.values())))
     else:
         tail = rng.choice(["with {v}", "for {v}", "with the {v}", "using {v}"]).format(v=listed)
-    head = rng.choice(["{v} the {n}", "Please {v} the {n}", "Can you {v} the {n}", "{v} a {n}",
-                       "I want to {v} the {n}", "Could you {v} the {n}", "Now {v} the {n}",
-                       "I need you to {v} a {n}"])  # fmt: skip
+    head = rng.choice(
+        [
+            "{v} the {n}",
+            "Please {v} the {n}",
+            "Can you {v} the {n}",
+            "{v} a {n}",
+            "I want to {v} the {n}",
+            "Could you {v} the {n}",
+            "Now {v} the {n}",
+            "I need you to {v} a {n}",
+        ]
+    )
     request = head.format(v=verb, n=noun) + " " + tail
     request = request[0].upper() + request[1:] + rng.choice(["", ".", "?", "."])
-    about = rng.choice(["{V} the {n}", "{V} a {n}", "{V} one {n} of the system.", "Can {v} a {n}.",
-                        "Use this to {v} a {n}."])  # fmt: skip
+    about = rng.choice(
+        [
+            "{V} the {n}",
+            "{V} a {n}",
+            "{V} one {n} of the system.",
+            "Can {v} a {n}.",
+            "Use this to {v} a {n}.",
+        ]
+    )
     about = about.format(v=verb, V=verb.capitalize(), n=noun)
     words = [verb, noun] if rng.random() < 0.8 else [noun, verb]
     if rng.random() < 0.1:
@@ -206,10 +228,30 @@ def result_and_answer(rng: Random) -> tuple[str, str]:
 
     roll = rng.random()
     if roll < 0.4:
-        keys = rng.sample(["temperature", "condition", "status", "price", "name", "total", "result",
-                           "value", "city", "date", "humidity", "id", "title", "unit", "wind",
-                           "rate", "count", "message", pseudo_word(rng)],
-                          rng.choice([1, 1, 2, 2, 3, 4]))  # fmt: skip
+        keys = rng.sample(
+            [
+                "temperature",
+                "condition",
+                "status",
+                "price",
+                "name",
+                "total",
+                "result",
+                "value",
+                "city",
+                "date",
+                "humidity",
+                "id",
+                "title",
+                "unit",
+                "wind",
+                "rate",
+                "count",
+                "message",
+                pseudo_word(rng),
+            ],
+            rng.choice([1, 1, 2, 2, 3, 4]),
+        )
         data = {key: scalar() for key in keys}
         separators = (",", ":") if rng.random() < 0.3 else None
         content = json.dumps(data, ensure_ascii=False, separators=separators)
@@ -226,19 +268,32 @@ def result_and_answer(rng: Random) -> tuple[str, str]:
         text = rng.choice(["{n} degrees and {w}", "{w}, {n} degrees", "{w} {n}C", "{n}°C, {w}"])
         text = text.format(n=rng.randint(-9, 39), w=weather)
         return text, f"Here is the result: {text}."
-    sentence = rng.choice(["It is {w} in {c}.", "The {k} of {c} is {v}.", "It's always {w} in {c}!",
-                           "{p} will come on {d}.", "The {k} was sent to {p}.",
-                           "The weather in {c} is {w}."])  # fmt: skip
+    sentence = rng.choice(
+        [
+            "It is {w} in {c}.",
+            "The {k} of {c} is {v}.",
+            "It's always {w} in {c}!",
+            "{p} will come on {d}.",
+            "The {k} was sent to {p}.",
+            "The weather in {c} is {w}.",
+        ]
+    )
     sentence = sentence.format(
         w=rng.choice(["sunny", "cloudy", "rainy", "windy", "foggy", "cold", "warm"]),
-        c=value_of("city", rng), k=rng.choice(NOUNS), v=scalar(), p=value_of("person", rng),
+        c=value_of("city", rng),
+        k=rng.choice(NOUNS),
+        v=scalar(),
+        p=value_of("person", rng),
         d=value_of("date", rng),
-    )  # fmt: skip
+    )
     return sentence, sentence
 
 
 def tool_call(tool: Schema, arguments: dict[str, Any]) -> Message:
     """The assistant's turn that calls the tool."""
     function = {"name": tool["function"]["name"], "arguments": arguments}
-    return {"role": "assistant", "content": None,
-            "tool_calls": [{"type": "function", "function": function}]}  # fmt: skip
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"type": "function", "function": function}],
+    }

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 (the customary name)
+from torch.nn import functional as F
 
 from inference.pocket.corpus import document
 from inference.pocket.export import export
@@ -176,9 +176,12 @@ class Trainer:
             now = time.monotonic()
             self.seconds += now - started
             if now - reported > 20:
-                speed = self.tokens / self.seconds
-                print(f"step {self.step} minute {self.seconds / 60:.1f} loss "
-                      f"{sum(losses) / len(losses):.4f} tokens/s {speed:.0f}", flush=True)  # fmt: skip
+                print(
+                    f"step {self.step} minute {self.seconds / 60:.1f} "
+                    f"loss {sum(losses) / len(losses):.4f} "
+                    f"tokens/s {self.tokens / self.seconds:.0f}",
+                    flush=True,
+                )
                 losses, reported = [], now
             if now - saved > save_every:
                 self.save()

@@ -121,5 +121,5 @@ def waiting_comment(service: InferenceService, request: GenerateRequest) -> byte
     if news is None:
         return f": working model={request.model}\n\n".encode()
     eta = "unknown" if news.eta is None else round(news.eta)
-    word = "queue" if news.stage == "queued" else news.stage
-    return f": {word} position={news.position} eta={eta} model={request.model}\n\n".encode()
+    where = f"position={news.position} eta={eta} stage={news.stage}"
+    return f": queue {where} model={request.model}\n\n".encode()

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from inference.pocket import MODEL_DIR, corpus, skills
+from inference.pocket import MODEL_DIR, corpus, skills, wordings
 from inference.pocket.chat import CHAT_TEMPLATE, render
 from inference.pocket.facts import fill
 from inference.pocket.plain_facts import ALL_RELATIONS
 from inference.pocket.service_facts import DIALOGUE
 from inference.pocket.tool_families import FAMILIES, HELD_OUT_FAMILIES
+from inference.pocket.tool_words import NOUNS, VERBS
 from inference.pocket.tools_corpus import held_out_pair
 
 WEIGHTS = MODEL_DIR / "model.safetensors"
@@ -68,9 +69,11 @@ def test_held_out_phrasings_are_no_training_phrasings() -> None:
         assert not set(relation.held_out) & set(relation.train)
     for _, phrasings in DIALOGUE:
         assert phrasings[-1] not in phrasings[:-1]
-    assert not set(corpus.HELD_OUT_PREFIXES) & set(corpus.PREFIXES)
-    assert not set(corpus.HELD_OUT_JSON_ORDERS) & set(corpus.JSON_ORDERS)
-    assert not {n for f in FAMILIES for n in f.names} & {n for f in HELD_OUT_FAMILIES for n in f.names}
+    assert not set(wordings.HELD_OUT_PREFIXES) & set(wordings.PREFIXES)
+    assert not set(wordings.HELD_OUT_JSON_ORDERS) & set(wordings.JSON_ORDERS)
+    assert not {n for f in FAMILIES for n in f.names} & {
+        n for f in HELD_OUT_FAMILIES for n in f.names
+    }
 
 
 def test_held_out_phrasings_do_not_occur_in_documents() -> None:
@@ -79,15 +82,13 @@ def test_held_out_phrasings_do_not_occur_in_documents() -> None:
         for subject, value in relation.rows:
             for phrasing in relation.held_out:
                 assert f"user\n{fill(phrasing, subject, value).lower()}<|im_end|>" not in text
-    for prefix in [*corpus.HELD_OUT_PREFIXES, *corpus.HELD_OUT_JSON_ORDERS]:
+    for prefix in [*wordings.HELD_OUT_PREFIXES, *wordings.HELD_OUT_JSON_ORDERS]:
         assert prefix.lower() not in text
     for family in HELD_OUT_FAMILIES:
         assert not any(f'"name": "{name}"' in text for name in family.names)
 
 
 def test_some_tools_are_held_out() -> None:
-    from inference.pocket.tool_families import NOUNS, VERBS
-
     share = sum(held_out_pair(v, n) for v in VERBS for n in NOUNS) / (len(VERBS) * len(NOUNS))
     assert 0.05 < share < 0.2
 
@@ -143,7 +144,9 @@ def test_special_tokens(tokenizer: Any) -> None:
 @pytest.mark.parametrize("end", range(1, len(CONVERSATION) + 1))
 @pytest.mark.parametrize("system", [True, False])
 @pytest.mark.parametrize("tools", [None, [WEATHER]])
-def test_template_renders_what_was_trained(tokenizer: Any, end: int, system: bool, tools: Any) -> None:
+def test_template_renders_what_was_trained(
+    tokenizer: Any, end: int, system: bool, tools: Any
+) -> None:
     messages = CONVERSATION[:end] if system else CONVERSATION[1 : end + 1]
     rendered = tokenizer.apply_chat_template(
         messages, tools=tools, tokenize=False, add_generation_prompt=True

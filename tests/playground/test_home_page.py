@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,12 +12,19 @@ from django.test import Client
 
 
 @pytest.fixture
-def page(client: Client, settings: Any) -> str:
+def visitor(client: Client, settings: Any, tmp_path: Path) -> Client:
+    """A browser of a site whose static files have not been collected."""
+    settings.STATIC_ROOT = tmp_path
     settings.STORAGES = {
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
-    return client.get("/").content.decode()
+    return client
+
+
+@pytest.fixture
+def page(visitor: Client) -> str:
+    return visitor.get("/").content.decode()
 
 
 def test_page_asks_for_no_other_host(page: str) -> None:
@@ -33,15 +41,15 @@ def test_page_offers_questions_to_start_with(page: str) -> None:
 
 
 def test_page_asks_for_a_sign_in_only_where_keys_are_demanded(
-    client: Client, settings: Any, page: str
+    visitor: Client, settings: Any, page: str
 ) -> None:
     settings.AUTH_MODE = "key"
     assert "sign in" not in page
-    assert "sign in" in client.get("/").content.decode()
+    assert "sign in" in visitor.get("/").content.decode()
 
 
-def test_page_can_only_be_read(client: Client) -> None:
-    assert client.post("/").status_code == 405
+def test_page_can_only_be_read(visitor: Client) -> None:
+    assert visitor.post("/").status_code == 405
 
 
 def test_headers_are_strict(server: Any) -> None:

@@ -1,0 +1,80 @@
+"""What every process that vLLM starts does first: tie its life to the server's, and log to a file.
+
+vLLM calls the entry points of `vllm.general_plugins` in each of its processes (pyproject.toml names
+`arm` there). A thread that watches the server is used instead of PR_SET_PDEATHSIG, because that
+signal is sent when the parent's *thread* ends, and engines are started from worker threads.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+SERVER_PID = "LLMS_SERVER_PID"
+LOG_FILE = "LLMS_ENGINE_LOG"
+POLL_SECONDS = 1.0
+
+_armed = threading.Event()
+
+
+def announce(log: Path) -> None:
+    """In the server: children that start from now on watch this process and log to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    os.environ[SERVER_PID] = str(os.getpid())
+    os.environ[LOG_FILE] = str(log)
+
+
+def arm() -> None:
+    """In a child: do both. Does nothing in the server itself, or outside of one."""
+    server = os.environ.get(SERVER_PID)
+    if server is None or int(server) == os.getpid() or _armed.is_set():
+        return
+    _armed.set()
+    threading.Thread(target=_watch, args=(int(server),), name="lifeline", daemon=True).start()
+    _log_to(os.environ[LOG_FILE])
+
+
+def last_error(log: Path) -> str:
+    """The last line of a log that reads like an exception, without its prefix; "" for none."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    for line in reversed(lines[-400:]):
+        said = line.rpartition("] ")[2].strip()
+        name, colon, rest = said.partition(": ")
+        if colon and rest and name.isidentifier() and name.endswith(("Error", "Exception")):
+            return said
+    return ""
+
+
+def _log_to(path: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(handle, stream)
+    os.close(handle)
+
+
+def _watch(server: int) -> None:
+    began = _start_time(server)
+    while began is not None and _start_time(server) == began:
+        time.sleep(POLL_SECONDS)
+    # Not sys.exit: the main thread may be deep in a computation and never see it.
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _start_time(pid: int) -> str | None:
+    """When the process started, in clock ticks: tells it from another that got the same number."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]

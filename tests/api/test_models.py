@@ -1,0 +1,72 @@
+"""/v1/models and its older name, /v1/engines."""
+
+from __future__ import annotations
+
+import httpx
+import openai
+import pytest
+from openai import OpenAI
+
+from tests.api.asking import error_of
+
+
+def test_every_card_is_listed(client: OpenAI) -> None:
+    ids = [model.id for model in client.models.list()]
+    assert "echo" in ids and "pocket" in ids
+
+
+def test_a_model_tells_how_it_is_doing(http: httpx.Client) -> None:
+    body = http.get("/v1/models/echo").json()
+    assert (body["object"], body["id"]) == ("model", "echo")
+    assert isinstance(body["created"], int)
+    assert body["llms"]["state"] == "ready"
+    assert body["llms"]["max_model_len"] == 2048
+    assert body["llms"]["default"] is True
+    assert {"tier", "running", "waiting", "capabilities"} <= set(body["llms"])
+
+
+def test_an_alias_leads_to_its_model(client: OpenAI) -> None:
+    assert client.models.retrieve("gpt-test").id == "echo"
+
+
+def test_an_unknown_model_is_the_clients_not_found(client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.models.retrieve("nope")
+    assert caught.value.code == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/b/c",
+        "../../etc/passwd",
+        "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "a%00b",
+        "a%0Ab",
+        "%ff%fe",
+        "%F0%9F%A6%99",
+        "x" * 10_000,
+        "'; DROP TABLE models; --",
+    ],
+)
+@pytest.mark.parametrize("route", ["models", "engines"])
+def test_odd_names_are_unknown_models(http: httpx.Client, route: str, name: str) -> None:
+    response = http.get(f"/v1/{route}/{name}")
+    assert response.status_code == 404
+    assert error_of(response)["code"] == "model_not_found"
+    assert len(response.text) < 1000
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a\0b", "x" * 10_000, "pocket/../echo"])
+def test_odd_names_in_a_body_are_unknown_models(http: httpx.Client, name: str) -> None:
+    body = {"model": name, "prompt": "x"}
+    response = http.post("/v1/completions", json=body)
+    assert response.status_code in (400, 404)
+    assert error_of(response)["code"] in ("model_not_found", "invalid_json")
+
+
+def test_engines_are_models_in_older_words(http: httpx.Client) -> None:
+    listed = http.get("/v1/engines").json()["data"]
+    one = http.get("/v1/engines/echo").json()
+    assert one in listed
+    assert one == {"id": "echo", "object": "engine", "owner": "llms-for-all", "ready": True}

@@ -1,0 +1,93 @@
+"""A real Chromium, and a page that fails its test when it errs or talks to strangers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser per file. Playwright's own loop counts as running while it is open, so it must
+    be closed again before asynchronous tests of other files begin."""
+    with sync_playwright() as playwright:
+        yield from _launched(playwright)
+
+
+def _launched(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(
+        executable_path=shutil.which("chromium"), args=ARGUMENTS, headless=True
+    )
+    yield browser
+    browser.close()
+
+
+class Watch:
+    """What must not happen on any page: errors, and requests to other hosts."""
+
+    def __init__(self, context: BrowserContext, host: str) -> None:
+        self.host = host
+        self.strangers: list[str] = []
+        self.errors: list[str] = []
+        context.on("request", lambda request: self._address(request.url))
+        context.on("weberror", lambda error: self.errors.append(str(error.error)))
+        context.on("console", self._console)
+
+    def _address(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https", "ws", "wss"} and parts.netloc != self.host:
+            self.strangers.append(url)
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Any) -> Iterator[OpenPage]:
+    """Open the playground as a first-time visitor: `open_page(viewport=PHONE)`."""
+    opened: list[tuple[BrowserContext, Watch]] = []
+
+    def open_it(model: str = "echo", watched: bool = True, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": DESKTOP, **options})
+        watch = Watch(context, urlsplit(server.url).netloc)
+        if watched:
+            opened.append((context, watch))
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.goto(server.url)
+        page.locator(f"#model option[value='{model}']").wait_for(state="attached")
+        page.select_option("#model", model)
+        return page
+
+    yield open_it
+    for context, watch in opened:
+        context.close()
+        assert watch.strangers == []
+        assert watch.errors == []
+
+
+@pytest.fixture
+def page(open_page: OpenPage) -> Page:
+    """The playground, on a desktop."""
+    return open_page()
