@@ -32,7 +32,14 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
         "tensor_parallel_size",
         "tokenizer_mode",
     ),
-    "echo": ("context", "fail_load", "load_seconds", "memory_bytes", "tokens_per_second"),
+    "echo": (
+        "context",
+        "fail_load",
+        "load_seconds",
+        "memory_bytes",
+        "silent_after",
+        "tokens_per_second",
+    ),
 }
 
 

@@ -18,7 +18,8 @@ class ReplicaState(enum.StrEnum):
 class Replica:
     """A copy of `model` on `devices`; each of them gives it `bytes_per_device`.
 
-    `leases` are the ids of the requests that run on it. Times are the scheduler's clock, seconds.
+    `leases` are the ids of the requests that run on it; `served` says that it ever had one. Times
+    are the scheduler's clock, seconds.
     """
 
     id: int
@@ -30,6 +31,7 @@ class Replica:
     state: ReplicaState = ReplicaState.LOADING
     ready_at: float = 0.0
     last_used: float = 0.0
+    served: bool = False
     leases: set[str] = field(default_factory=set)
 
     @property

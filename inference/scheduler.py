@@ -129,7 +129,9 @@ class Scheduler:
         for grant in decision.grants:
             ticket = self._dequeue(self.replicas[grant.replica].model, grant.request_id)
             if ticket is not None:
-                self.replicas[grant.replica].leases.add(grant.request_id)
+                replica = self.replicas[grant.replica]
+                replica.leases.add(grant.request_id)
+                replica.served = True
                 self.running[grant.request_id] = grant.replica
         for load in decision.loads:
             self.replicas[load.replica] = Replica(
@@ -277,7 +279,8 @@ class Scheduler:
         return self.limits.slice if own is None else min(own, self.limits.slice)
 
     def _turn_over(self, replica: Replica, now: float) -> bool:
-        return now - replica.ready_at >= self._slice(replica)
+        # One that has served nobody yet would be loaded in vain, again and again.
+        return replica.served and now - replica.ready_at >= self._slice(replica)
 
     def _may_try(self, model_id: str, now: float) -> bool:
         failure = self.failures.get(model_id)

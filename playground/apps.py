@@ -14,7 +14,7 @@ class PlaygroundConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks."""
-        register(open_mode_check, deploy=True)
+        register(open_mode_check)
 
 
 def open_mode_check(**kwargs: object) -> list[CheckMessage]:

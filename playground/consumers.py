@@ -44,7 +44,7 @@ from playground.visitors import account_of, may_ask, same_origin
 MAX_REPLIES = 4
 MAX_FRAME = 2**20
 # A person sends a message now and then; the page itself asks for the models.
-BURST, PER_SECOND = 40, 5.0
+BURST, PER_SECOND = 100, 20.0
 NEWS_SECONDS = 0.5
 
 

@@ -13,14 +13,19 @@ import sys
 
 # Importing Daphne's server installs Twisted's asyncio reactor: it must come before the reactor.
 from daphne.server import Server as DaphneServer
+from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
-from twisted.internet import defer, reactor
+from twisted.internet import defer
 
 from inference import errors, get_service
 from playground.asgi import application
 from playground.reconcile import Reconciler
 
 logger = logging.getLogger(__name__)
+
+# "Service restart": a browser tries again.
+WS_RESTARTING = 1012
+LAST_WORDS_SECONDS = 2.0
 
 
 class Server(DaphneServer):
@@ -43,8 +48,6 @@ class Server(DaphneServer):
     def _begin(self) -> None:
         self._start_up = asyncio.get_event_loop().create_task(self._start())
         self._start_up.add_done_callback(self._started)
-        # Before Daphne's own trigger, which cancels every running answer.
-        reactor.addSystemEventTrigger("before", "shutdown", self._drain)
 
     async def _start(self) -> None:
         await self._reconciler.start()
@@ -66,7 +69,8 @@ class Server(DaphneServer):
         self.failed = True
         super().listen_error(failure)
 
-    def _drain(self) -> defer.Deferred[None]:
+    def kill_all_applications(self) -> defer.Deferred[None]:
+        """Daphne calls this before it stops. It would cut every answer; here they may finish."""
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._end()))
 
     async def _end(self) -> None:
@@ -74,25 +78,21 @@ class Server(DaphneServer):
             self._start_up.cancel()
         self._reconciler.stop()
         await get_service().shutdown(settings.DRAIN_SECONDS)
-
-    def kill_all_applications(self) -> defer.Deferred[None]:
-        """What Daphne does after us: cancel what is left. It fails where no request ever came."""
+        for protocol in list(self.connections):
+            if isinstance(protocol, WebSocketProtocol):
+                protocol.sendClose(code=WS_RESTARTING)
+        # Answers that were cut off still have their last event to send.
         left = [d["application_instance"] for d in self.connections.values() if _is_running(d)]
+        if left:
+            await asyncio.wait(left, timeout=LAST_WORDS_SECONDS)
         for instance in left:
             instance.cancel()
-        gathered = asyncio.ensure_future(asyncio.wait(left)) if left else _done()
-        return defer.Deferred.fromFuture(gathered)
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 def _is_running(details: dict[str, object]) -> bool:
     instance = details.get("application_instance")
     return isinstance(instance, asyncio.Future) and not instance.done()
-
-
-def _done() -> asyncio.Future[None]:
-    future: asyncio.Future[None] = asyncio.get_event_loop().create_future()
-    future.set_result(None)
-    return future
 
 
 def run(host: str, port: int) -> None:

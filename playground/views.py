@@ -12,9 +12,9 @@ from django.views.decorators.http import require_safe
 # Every phrasing is one that the embedded `pocket` answers.
 EXAMPLES = (
     "What is the capital of France?",
-    "What is 17 + 25?",
-    "What is this service?",
-    "How do I call you from Python?",
+    "What is the largest planet?",
+    "How many days are in a week?",
+    "Who are you?",
 )
 
 # A second lock behind the sanitiser: the browser itself refuses to turn text into markup unless

@@ -123,7 +123,7 @@ function finished(frame) {
   // Stopped before the first word: as if it had not been asked yet.
   if (frame.finish_reason === "stopped" && !current.answer.text) takeBack();
   else settle(statsWords(frame));
-  socket.send({ type: "models" });
+  lookAgain();
 }
 
 // What was said so far stays; a question without any answer goes back to where it was typed.
@@ -131,6 +131,7 @@ function failed(message) {
   if (current.answer.text) settle("cut off");
   else takeBack();
   failure(message);
+  lookAgain();
 }
 
 function takeBack() {
@@ -141,9 +142,25 @@ function takeBack() {
   setPrompt([turn.content, prompt.value].filter(Boolean).join("\n"));
 }
 
+// The menu shows each model's state; a question changes it when it waits, begins and ends.
+function lookAgain() {
+  socket.send({ type: "models" });
+}
+
+function spoke(frame) {
+  if (!current.answer.text) lookAgain();
+  current.answer.add(frame);
+}
+
+function waits(frame) {
+  if (!current.waited) lookAgain();
+  current.waited = true;
+  current.answer.waiting(frame);
+}
+
 const HEARD = {
-  token: (frame) => current.answer.add(frame),
-  waiting: (frame) => current.answer.waiting(frame),
+  token: spoke,
+  waiting: waits,
   done: finished,
   error: (frame) => failed(frame.error.message),
 };
@@ -224,7 +241,7 @@ function connect() {
     if (current) failed("The connection was lost before the answer was complete.");
   });
   socket.connect();
-  setInterval(() => document.hidden || socket.send({ type: "models" }), MODELS_EVERY);
+  setInterval(() => document.hidden || lookAgain(), MODELS_EVERY);
 }
 
 listen();

@@ -7,4 +7,5 @@ import tempfile
 
 _folder = tempfile.mkdtemp(prefix="llms-tests-")
 os.environ["LLMS_DATA"] = _folder
+os.mkdir(os.path.join(_folder, "static"))
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)

@@ -25,6 +25,7 @@ DEFAULTS = {
     "FIRST_TOKEN_SECONDS": "60",
     "AUTH_MODE": "open",
     "HOST": "127.0.0.1",
+    "PYTHONUNBUFFERED": "1",
 }
 
 

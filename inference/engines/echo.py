@@ -27,7 +27,12 @@ VOCABULARY = 2**20
 
 
 class EchoEngine:
-    """Numbered tokens at a set rate. `engine_args`: tokens_per_second, load_seconds, context, …"""
+    """Numbered tokens at a set rate.
+
+    `engine_args`: `tokens_per_second` (0: no pause), `load_seconds`, `context` (tokens),
+    `memory_bytes`, `fail_load` (the reason to give), `silent_after` (so many answers, the probe of
+    the load among them, then not a word).
+    """
 
     def __init__(self, card: ModelCard) -> None:
         args = card.engine_args
@@ -36,6 +41,7 @@ class EchoEngine:
         self._fail_load = str(args.get("fail_load", ""))
         rate = float(args.get("tokens_per_second", 0.0))
         self._interval = 1.0 / rate if rate else 0.0
+        self._answers_left = float(args.get("silent_after", "inf"))
         self._stopped = asyncio.Event()
 
     async def start(self) -> None:
@@ -70,6 +76,9 @@ class EchoEngine:
 
     async def generate(self, prepared: Prepared) -> AsyncGenerator[Output, None]:
         """Every choice in step, one token each per tick."""
+        if self._answers_left <= 0:
+            await asyncio.Event().wait()
+        self._answers_left -= 1
         request, words = prepared.request, prepared.payload
         said = _last_words(request) or words or ["…"]
         sampling = request.sampling

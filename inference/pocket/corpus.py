@@ -110,13 +110,13 @@ def dialogue(rng: Random) -> Pair:
 
 
 SKILLS: list[tuple[float, Callable[[Random], Pair]]] = [
-    (60, fact),
-    (12, arithmetic),
+    (56, fact),
+    (18, arithmetic),
     (5, calendar),
     (3, units),
     (11, dialogue),
     (5, unknown),
-    (8, copying),
+    (6, copying),
 ]
 
 
@@ -131,9 +131,9 @@ def _turns(question: str, answer: str) -> list[Message]:
 
 def _system(rng: Random) -> list[Message]:
     roll = rng.random()
-    if roll < 0.5:
+    if roll < 0.7:
         return []
-    prompt = SYSTEM_PROMPTS[0] if roll < 0.75 else rng.choice(SYSTEM_PROMPTS)
+    prompt = SYSTEM_PROMPTS[0] if roll < 0.85 else rng.choice(SYSTEM_PROMPTS)
     return [{"role": "system", "content": prompt}]
 
 
@@ -163,6 +163,19 @@ def echo(rng: Random) -> list[Segment]:
     text = random_text(rng, rng.randint(2, 8))
     between = rng.choice(["\n", " ", "\n\n", ", ", " = ", ": ", "</tools>", "\n<tool_call>"])
     return [(text + between, False), (text + END_OF_TEXT, True)]
+
+
+def drill(rng: Random) -> list[Segment]:
+    """Sums or facts line by line: many answers for few tokens, the givens are not learned."""
+    segments: list[Segment] = []
+    sums = rng.random() < 0.5
+    for _ in range(10 if sums else 6):
+        _, answer, value = arithmetic(rng) if sums else fact(rng)
+        before, shown, after = answer.rpartition(str(value))
+        # The space belongs to the word behind it, as in running text.
+        given = before.rstrip()
+        segments += [(given, False), (before[len(given) :] + shown + after, True), ("\n", False)]
+    return segments
 
 
 def in_json(rng: Random) -> list[Segment]:
@@ -229,13 +242,14 @@ def with_tools(rng: Random) -> list[Segment]:
 
 
 KINDS: list[tuple[float, Callable[[Random], list[Segment]]]] = [
-    (52, single),
-    (8, raw),
-    (8, echo),
+    (50, single),
+    (7, raw),
+    (7, echo),
+    (10, drill),
     (6, in_json),
-    (6, lambda rng: conversation(rng, rng.randint(1, 3))),
-    (0.3, lambda rng: conversation(rng, rng.randint(10, 25))),
-    (18, with_tools),
+    (5, lambda rng: conversation(rng, rng.randint(1, 3))),
+    (0.2, lambda rng: conversation(rng, rng.randint(10, 25))),
+    (9, with_tools),
 ]
 
 

@@ -75,14 +75,14 @@ _WORDS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
 
 
 def arithmetic(rng: Random, held_out: bool = False) -> Pair:
-    """A sum or difference up to 99, a product or quotient of the table up to 12."""
+    """A sum or difference of numbers up to 50, a product or quotient of the table up to 12."""
     sign = rng.choice("++--**/")
-    small = 10 if rng.random() < 0.3 else 99
+    limit = rng.choice([10, 20, 20, 50])
     if sign == "+":
-        a, b = rng.randint(0, small), rng.randint(0, small)
+        a, b = rng.randint(0, limit), rng.randint(0, limit)
         result = a + b
     elif sign == "-":
-        a, b = sorted((rng.randint(0, small), rng.randint(0, small)), reverse=True)
+        a, b = sorted((rng.randint(0, limit), rng.randint(0, limit)), reverse=True)
         result = a - b
     else:
         a, b = rng.randint(1, 12), rng.randint(1, 12)

@@ -25,7 +25,7 @@ from inference.pocket.tokenizer import train_tokenizer
 # What the model writes counts in full; of what it reads, a sample at a small weight is enough to
 # learn the language of the questions.
 PROMPT_WEIGHT, PROMPT_SHARE = 0.15, 0.2
-WARMUP_STEPS, COOLDOWN_SHARE = 60, 0.4
+WARMUP_STEPS, COOLDOWN_SHARE = 60, 0.6
 MUON_RATE, ADAM_RATE = 4e-3, 4e-3
 AVERAGE_DECAY = 0.99
 MICRO_BATCH_TOKENS = 3072
@@ -88,7 +88,7 @@ def optimizers(model: Llama) -> list[torch.optim.Optimizer]:
 
 
 def rate_factor(step: int, progress: float) -> float:
-    """Warm-up, a plateau, then down to nearly nothing; progress runs from 0 to 1."""
+    """Warm-up, a plateau, then a long way down to nothing; progress runs from 0 to 1."""
     cooldown = min(1.0, (1 - progress) / COOLDOWN_SHARE)
     return max(0.01, cooldown) * min(1.0, (step + 1) / WARMUP_STEPS)
 

@@ -16,11 +16,10 @@ class Command(BaseCommand):
     help = "Serve pages, websockets and the API until SIGTERM or Ctrl-C; exit code 0 after a drain."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Where to listen; the environment's HOST and PORT otherwise."""
-        parser.add_argument("--host", default=settings.HOST)
+        """The port; HOST and PORT come from the environment otherwise."""
         parser.add_argument("--port", type=int, default=settings.PORT)
 
-    def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+    def handle(self, *args: Any, port: int, **options: Any) -> None:
         """Check, then serve; returns when the server has stopped."""
-        self.check(display_num_errors=True, include_deployment_checks=False)
-        run(host, port)
+        self.check()
+        run(settings.HOST, port)

@@ -1,0 +1,199 @@
+"""Who is measured: our server, vLLM's own server, and AsyncLLM with no server round it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench import client, procs
+from bench.client import Job
+
+# The one place that names the peer.
+VLLM_SERVER = "vllm.entrypoints.openai.api_server"
+LOAD_SECONDS = 300.0
+# Both servers: CPU threads, logging and telemetry as ours sets them.
+ENGINE_ENV = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",
+}
+MAKE_KEY = """
+from django.contrib.auth import get_user_model
+from playground.accounts.models import ApiKey
+key = ApiKey(owner=get_user_model().objects.first(), name="bench")
+text = key.draw()
+key.save()
+print(text)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all contenders have in common."""
+
+    model: str
+    engine: str
+    max_num_seqs: int
+    max_model_len: int
+    kv_cache_bytes: int
+    cpu: bool
+    folder: Path
+
+    def engine_args(self) -> dict[str, Any]:
+        """vLLM's arguments, in its own names."""
+        return {
+            "model": self.model,
+            "max_num_seqs": self.max_num_seqs,
+            "max_model_len": self.max_model_len,
+            "kv_cache_memory_bytes": self.kv_cache_bytes,
+            "load_format": "safetensors",
+            "disable_log_stats": True,
+            **({"enforce_eager": True} if self.cpu else {}),
+        }
+
+
+class Contender(Protocol):
+    """Something that answers jobs; `front` is the process that speaks with clients."""
+
+    name: str
+    front: int
+
+    def engines(self) -> list[int]: ...
+
+    def run(self, job: dict[str, Any]) -> dict[str, float]: ...
+
+
+class HttpServer:
+    """A server, asked by a client process of its own."""
+
+    def __init__(self, name: str, child: procs.Child, port: int, model: str, key: str) -> None:
+        self.name, self.front = name, child.pid
+        self._child, self._port, self._model, self._key = child, port, model, key
+
+    def engines(self) -> list[int]:
+        """Everything behind the front process."""
+        return self._child.below()
+
+    def run(self, job: dict[str, Any]) -> dict[str, float]:
+        """Let a client process do the job; its figures."""
+        whole = Job(port=self._port, model=self._model, key=self._key, **job)
+        command = [sys.executable, "-m", "bench.client", client.as_text(whole)]
+        done = subprocess.run(command, cwd=procs.ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise procs.Trouble(f"{self.name}: {done.stderr.strip()[-1500:]}")
+        figures: dict[str, float] = json.loads(done.stdout)
+        return figures
+
+
+class InProcess:
+    """AsyncLLM in a process of ours, called without HTTP: what no server can undercut."""
+
+    name = "AsyncLLM alone"
+
+    def __init__(self, child: procs.Child) -> None:
+        self.front, self._child = child.pid, child
+
+    def engines(self) -> list[int]:
+        """The engine's own processes."""
+        return self._child.below()
+
+    def run(self, job: dict[str, Any]) -> dict[str, float]:
+        """Send one line, read one line."""
+        self._child.stdin.write(json.dumps(job).encode() + b"\n")
+        self._child.stdin.flush()
+        line = self._child.stdout.readline()
+        if not line:
+            raise procs.Trouble(f"{self.name} ended:\n{self._child.log.read_text()[-2000:]}")
+        figures: dict[str, float] = json.loads(line)
+        return figures
+
+
+@contextmanager
+def ours(setup: Setup) -> Iterator[Contender]:
+    """`manage.py serve` with a data folder and a catalogue of its own, asking for keys."""
+    data, port = setup.folder / "ours", procs.free_port()
+    data.mkdir()
+    catalogue = data / "catalogue.toml"
+    catalogue.write_text(card(setup))
+    env = {
+        **ENGINE_ENV,
+        "LLMS_DATA": str(data),
+        "CATALOGUE": str(catalogue),
+        "DEFAULT_MODEL": "bench",
+        "AUTH_MODE": "key",
+        "HOST": "127.0.0.1",
+    }
+    manage(env, "prepare")
+    key = manage(env, "shell", "--no-imports", "-v0", "-c", MAKE_KEY).split()[-1]
+    command = [sys.executable, "manage.py", "serve", "--port", str(port)]
+    with procs.Child(command, data / "server.log", env) as child:
+        child.wait_until(lambda: procs.answers(port, "/readyz"), LOAD_SECONDS, "our server")
+        yield HttpServer("ours", child, port, "bench", key)
+
+
+def card(setup: Setup) -> str:
+    """The catalogue of our server: one model with the engine arguments that all get."""
+    lines = [
+        "[[model]]",
+        'id = "bench"',
+        f"source = {json.dumps(setup.model)}",
+        f'engine = "{setup.engine}"',
+        'wish = "pin"',
+        f"max_num_seqs = {setup.max_num_seqs}",
+    ]
+    if setup.engine == "vllm":
+        lines.append(f"max_model_len = {setup.max_model_len}")
+        lines.append(f"engine_args = {{ kv_cache_memory_bytes = {setup.kv_cache_bytes} }}")
+    else:
+        lines.append(f"engine_args = {{ context = {setup.max_model_len} }}")
+    return "\n".join(lines)
+
+
+def manage(env: dict[str, str], *args: str) -> str:
+    """Run a management command; what it prints."""
+    child = subprocess.run(
+        [sys.executable, "manage.py", *args],
+        cwd=procs.ROOT,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+    )
+    if child.returncode:
+        raise procs.Trouble(f"manage.py {args[0]}: {child.stdout}{child.stderr}")
+    return child.stdout
+
+
+@contextmanager
+def vllm(setup: Setup) -> Iterator[Contender]:
+    """vLLM's own server."""
+    port, key = procs.free_port(), secrets.token_urlsafe(16)
+    options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "bench"]
+    options += ["--api-key", key, "--disable-uvicorn-access-log"]
+    for name, value in setup.engine_args().items():
+        options.append(f"--{name.replace('_', '-')}")
+        options += [] if value is True else [str(value)]
+    command = [sys.executable, "-m", VLLM_SERVER, *options]
+    with procs.Child(command, setup.folder / "vllm.log", ENGINE_ENV) as child:
+        child.wait_until(lambda: procs.answers(port, "/health"), LOAD_SECONDS, "vLLM's server")
+        yield HttpServer("vLLM's", child, port, "bench", key)
+
+
+@contextmanager
+def floor(setup: Setup) -> Iterator[Contender]:
+    """AsyncLLM, called in process."""
+    command = [sys.executable, "-m", "bench.floor", json.dumps(setup.engine_args())]
+    with procs.Child(command, setup.folder / "floor.log", ENGINE_ENV, talks=True) as child:
+        if child.stdout.readline().strip() != b"ready":
+            raise procs.Trouble(f"AsyncLLM did not load:\n{child.log.read_text()[-2000:]}")
+        yield InProcess(child)

@@ -1,0 +1,178 @@
+"""Our server and vLLM's own, in turn on the same model: `python -m bench.frontend`.
+
+All contenders are loaded at once and asked in turn (A B A B …), so that a noisy machine is noisy
+for all of them. The CPU of the front process per token is the figure to trust there; tokens/s and
+latencies move with whatever else runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench import contenders, procs
+from bench.contenders import Contender, Setup
+from bench.figures import medians, table
+
+POCKET = procs.ROOT / "inference" / "pocket" / "model"
+STREAM_ROWS = {
+    "front_ms_per_1000": "front process, CPU ms per 1,000 tokens",
+    "engine_ms_per_1000": "engine processes, CPU ms per 1,000 tokens",
+    "tokens_per_s": "tokens/s",
+    "ttft_p50_ms": "time to first token, p50 ms",
+    "ttft_p99_ms": "time to first token, p99 ms",
+    "gap_p50_ms": "between tokens, p50 ms",
+    "gap_p99_ms": "between tokens, p99 ms",
+    "writes_per_token": "reads by the client per token",
+    "client_cpu_share": "client's share of a core",
+}
+SHORT_ROWS = {
+    "front_ms_per_request": "front process, CPU ms per request",
+    "engine_ms_per_request": "engine processes, CPU ms per request",
+    "requests_per_s": "requests/s",
+    "ttft_p50_ms": "latency, p50 ms",
+    "ttft_p99_ms": "latency, p99 ms",
+    "client_cpu_share": "client's share of a core",
+}
+# Above this the client itself may be what is measured.
+BUSY_CLIENT = 0.8
+START: dict[str, Callable[[Setup], AbstractContextManager[Contender]]] = {
+    "ours": contenders.ours,
+    "vllm": contenders.vllm,
+    "floor": contenders.floor,
+}
+
+
+def measured(contender: Contender, job: dict[str, Any]) -> dict[str, float]:
+    """One job, with the CPU that it cost on the server's side."""
+    engines = contender.engines()
+    front, behind = procs.cpu_seconds(contender.front), sum(map(procs.cpu_seconds, engines))
+    found = contender.run(job)
+    front = procs.cpu_seconds(contender.front) - front
+    behind = sum(map(procs.cpu_seconds, engines)) - behind
+    return {
+        **found,
+        "front_ms_per_1000": 1e6 * front / found["tokens"],
+        "engine_ms_per_1000": 1e6 * behind / found["tokens"],
+        "front_ms_per_request": 1e3 * front / found["requests"],
+        "engine_ms_per_request": 1e3 * behind / found["requests"],
+    }
+
+
+def jobs(options: argparse.Namespace) -> dict[str, Any]:
+    """What the clients do in one round."""
+    if options.mode == "short":
+        return {"clients": 8, "requests": options.requests, "tokens": 1, "stream": False}
+    return {
+        "clients": options.streams,
+        "requests": options.waves,
+        "tokens": options.tokens,
+        "stream": True,
+    }
+
+
+def compare(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, float]]]:
+    """All rounds of all contenders, by name."""
+    setup = Setup(
+        model=str(Path(options.model).resolve()) if Path(options.model).exists() else options.model,
+        engine=options.engine,
+        max_num_seqs=max(8, options.streams),
+        max_model_len=options.max_model_len,
+        kv_cache_bytes=options.kv_cache_mib * 2**20,
+        cpu=not Path("/dev/nvidia0").exists(),
+        folder=folder,
+    )
+    job, found = jobs(options), dict[str, list[dict[str, float]]]()
+    with ExitStack() as stack:
+        running = []
+        for name in options.contenders:
+            say(f"loading {name} …")
+            running.append(stack.enter_context(START[name](setup)))
+        for contender in running:
+            contender.run(job)  # warm: imports, caches, connections
+        for number in range(1, options.rounds + 1):
+            for contender in running:
+                figures = measured(contender, job)
+                found.setdefault(contender.name, []).append(figures)
+                say(f"round {number}, {contender.name}: {brief(figures, options.mode)}")
+    return found
+
+
+def brief(figures: dict[str, float], mode: str) -> str:
+    """One round in half a line."""
+    if mode == "short":
+        return f"{figures['front_ms_per_request']:.2f} ms CPU a request"
+    cost, speed = figures["front_ms_per_1000"], figures["tokens_per_s"]
+    return f"{cost:.1f} ms CPU per 1,000 tokens, {speed:.0f} tokens/s"
+
+
+def report(options: argparse.Namespace, rounds: dict[str, list[dict[str, float]]]) -> None:
+    """The table of medians, and the file for machines."""
+    rows = SHORT_ROWS if options.mode == "short" else STREAM_ROWS
+    columns = {name: medians(each) for name, each in rounds.items()}
+    print(table(rows, columns, ("ours", "vLLM's")))
+    for name, each in columns.items():
+        if each["client_cpu_share"] > BUSY_CLIENT:
+            say(f"warning: with {name} the client was busy; its figures are the client's")
+    if options.json:
+        text = {"options": vars(options), "machine": machine(), "rounds": rounds, "median": columns}
+        Path(options.json).write_text(json.dumps(text, indent=1, default=str))
+
+
+def machine() -> str:
+    """Where this ran."""
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} cores, {platform.machine()}, Python {platform.python_version()}"
+
+
+def say(text: str) -> None:
+    """News go to stderr, figures to stdout."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def parsed(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.frontend", description=__doc__)
+    parser.add_argument("--mode", choices=("stream", "short"), default="stream")
+    parser.add_argument("--streams", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--waves", type=int, default=3, help="answers per stream and round")
+    parser.add_argument("--requests", type=int, default=60, help="per client, mode short")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", default=str(POCKET), help="folder or Hub id")
+    parser.add_argument("--engine", choices=("vllm", "echo"), default="vllm")
+    parser.add_argument("--max-model-len", type=int, default=2048)
+    parser.add_argument("--kv-cache-mib", type=int, default=512)
+    parser.add_argument(
+        "--contenders", nargs="+", choices=START, default=["ours", "vllm"], help="in this order"
+    )
+    parser.add_argument("--json", help="file for all figures")
+    options = parser.parse_args(argv)
+    if options.engine == "echo":  # nobody else has it
+        options.contenders = ["ours"]
+    return options
+
+
+def main() -> None:
+    """Measure and print."""
+    options = parsed()
+    procs.sigterm_ends_orderly()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            report(options, compare(options, Path(folder)))
+    except procs.Trouble as trouble:
+        sys.exit(str(trouble))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

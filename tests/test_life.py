@@ -1,0 +1,214 @@
+"""The server's life: starting twice, draining, dying, and what becomes of its engines."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import MakeServer
+from tests.servers import ROOT, RunningServer, alive, wait_until
+
+WORDS = " ".join(f"w{i}" for i in range(60))
+
+
+def stream(server: RunningServer, model: str, text: str, **more: object) -> Iterator[str]:
+    """The data of each SSE event of a chat completion."""
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": text}], **more}
+    with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=60) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                yield line.removeprefix("data: ")
+
+
+def text_of(events: list[str]) -> str:
+    chunks = [json.loads(e) for e in events if e != "[DONE]"]
+    return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
+
+
+def test_second_start_changes_nothing(make_server: MakeServer) -> None:
+    first = make_server({"DJANGO_SUPERUSER_PASSWORD": ""})
+    secret = first.data / "secret_key"
+    before = secret.read_text()
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    again = first.manage("prepare")
+    assert "First admin" not in again.stdout
+    assert secret.read_text() == before
+    assert first.stop() == 0
+
+
+def test_first_admin_is_told_once_and_a_given_password_never(tmp_path: Path) -> None:
+    def prepare(**env: str) -> str:
+        run = subprocess.run(
+            [sys.executable, "manage.py", "prepare"],
+            cwd=ROOT,
+            env={**os.environ, "LLMS_DATA": str(tmp_path / "a"), **env},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return run.stdout
+
+    assert "First admin: admin, password: " in prepare()
+    assert prepare() == ""
+    said = prepare(LLMS_DATA=str(tmp_path / "b"), DJANGO_SUPERUSER_PASSWORD="swordfish-swordfish")
+    assert "swordfish" not in said
+
+
+def test_sigterm_lets_running_answers_finish(make_server: MakeServer) -> None:
+    server = make_server()
+    httpx.post(f"{server.url}/v1/completions", json={"model": "echo-slow", "prompt": "x"}, timeout=30)
+    with ThreadPoolExecutor(20) as pool:
+        streams = [pool.submit(list, stream(server, "echo-slow", WORDS)) for _ in range(20)]
+        wait_until(lambda: server.model("echo-slow")["running"] == 20, what="20 streams run")
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
+        refused = httpx.post(f"{server.url}/v1/completions", json={"prompt": "x"})
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "server_shutting_down"
+        for one in streams:
+            events = one.result(timeout=30)
+            assert events[-1] == "[DONE]"
+            assert text_of(events).split() == [f"{i}:w{i}" for i in range(60)]
+    assert server.process.wait(20) == 0
+
+
+def test_past_the_drain_limit_a_stream_ends_with_a_typed_event(make_server: MakeServer) -> None:
+    server = make_server({"DRAIN_SECONDS": "1"})
+    with ThreadPoolExecutor(1) as pool:
+        one = pool.submit(list, stream(server, "echo-slow", "word " * 1000))
+        wait_until(lambda: server.model("echo-slow")["running"] == 1)
+        assert server.stop() == 0
+        events = one.result(timeout=10)
+    assert json.loads(events[-2])["error"]["code"] == "server_shutting_down"
+    assert events[-1] == "[DONE]"
+
+
+def test_ctrl_c_ends_with_exit_code_0(make_server: MakeServer) -> None:
+    server = make_server()
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(20) == 0
+
+
+def test_port_in_use_is_said_and_exits_1(make_server: MakeServer) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = make_server(ready=False)
+        run = subprocess.run(
+            [sys.executable, "manage.py", "serve", "--port", str(taken.getsockname()[1])],
+            cwd=ROOT,
+            env=server.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert run.returncode == 1
+    assert "Listen failure" in run.stderr
+    server.wait_ready()
+    assert server.stop() == 0
+
+
+def test_unknown_default_model_is_said_and_exits_1(make_server: MakeServer) -> None:
+    server = make_server({"DEFAULT_MODEL": "nobody"}, ready=False)
+    assert server.process.wait(30) == 1
+    assert "The model `nobody` does not exist" in server.log.read_text()
+
+
+def test_open_mode_beyond_loopback_is_warned_of(make_server: MakeServer) -> None:
+    server = make_server({"HOST": "0.0.0.0"})
+    assert "without a key" in server.log.read_text()
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("variable", [{"PORT": "x"}, {"AUTH_MODE": "maybe"}, {"DRAIN_SECONDS": "-1"}])
+def test_bad_setting_is_named(variable: dict[str, str]) -> None:
+    run = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env={**os.environ, **variable},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode != 0
+    assert next(iter(variable)) in run.stderr.splitlines()[-1]
+
+
+def test_check_imports_no_torch() -> None:
+    code = "import sys, django; django.setup(); from django.core.management import call_command;"
+    code += "call_command('check'); print([m for m in ('torch', 'vllm', 'transformers') if m in sys.modules])"
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "playground.settings"}
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert run.stdout.strip().endswith("[]"), run.stdout + run.stderr
+
+
+@pytest.mark.engine
+def test_engine_killed_in_mid_stream_comes_back(pocket_server: RunningServer) -> None:
+    server = pocket_server
+    started = threading.Event()
+
+    def read() -> list[str]:
+        events = []
+        for event in stream(server, "pocket", "hi", max_tokens=1900, ignore_eos=True):
+            events.append(event)
+            if len(events) > 3:
+                started.set()
+        return events
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(read)
+        assert started.wait(30)
+        engine = next(p for p in server.children() if _name(p).startswith("VLLM::EngineCor"))
+        os.kill(engine, signal.SIGKILL)
+        events = one.result(timeout=30)
+        assert json.loads(events[-2])["error"]["code"] == "engine_crashed"
+        assert events[-1] == "[DONE]"
+        body = {"model": "pocket", "prompt": "What is the capital of France?", "max_tokens": 16}
+        again = httpx.post(f"{server.url}/v1/completions", json=body, timeout=120)
+    assert again.status_code == 200, again.text
+    assert "Paris" in again.json()["choices"][0]["text"]
+    assert not alive(engine)
+
+
+@pytest.mark.engine
+def test_no_engine_outlives_its_server(make_server: MakeServer) -> None:
+    server = make_server({"DEFAULT_MODEL": "pocket"}, ready=False).wait_ready(180)
+    children = server.children()
+    assert any(_name(p).startswith("VLLM::") for p in children)
+    server.process.kill()
+    server.process.wait()
+    wait_until(lambda: not any(map(alive, children)), 10, "the engines ended")
+
+
+@pytest.mark.engine
+def test_sigterm_while_loading_ends_everything(make_server: MakeServer) -> None:
+    server = make_server({"DEFAULT_MODEL": "pocket"}, ready=False)
+    wait_until(lambda: any(_name(p).startswith("VLLM::") for p in server.children()), 90)
+    children = server.children()
+    assert server.stop(40) == 0
+    wait_until(lambda: not any(map(alive, children)), 5, "the engines ended")
+
+
+@pytest.mark.engine
+def test_engine_needs_no_compiler(pocket_server: RunningServer) -> None:
+    """The engine's processes have loaded no inductor: eager mode compiles nothing."""
+    for pid in pocket_server.children():
+        if _name(pid).startswith("VLLM::"):
+            assert "inductor" not in Path(f"/proc/{pid}/maps").read_text()
+
+
+def _name(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+    return command.strip()
