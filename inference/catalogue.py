@@ -67,7 +67,6 @@ class ModelCard:
     task: str = "text-generation"
     engine: str = "vllm"
     wish: str = "none"
-    replicas: int = 1
     dtype: str = "auto"
     quantization: str = ""
     max_model_len: int | None = None
@@ -104,9 +103,8 @@ def check_card(card: ModelCard) -> None:
     ):
         if value not in allowed:
             raise CardError(name, f"{value!r} is not one of {', '.join(allowed)}.")
-    for name, number in (("replicas", card.replicas), ("max_num_seqs", card.max_num_seqs)):
-        if number < 1:
-            raise CardError(name, f"{name} must be at least 1.")
+    if card.max_num_seqs < 1:
+        raise CardError("max_num_seqs", "At least one request runs at a time.")
     if card.max_model_len is not None and card.max_model_len < 16:
         raise CardError("max_model_len", "A context has at least 16 tokens.")
     for arg in card.engine_args:

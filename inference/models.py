@@ -75,7 +75,6 @@ class CatalogueRow(models.Model):
     )
     engine = models.CharField(max_length=20, default="vllm", choices=[(e, e) for e in ENGINES])
     wish = models.CharField(max_length=10, default="none", choices=[(w, w) for w in WISHES])
-    replicas = models.PositiveIntegerField(default=1)
     dtype = models.CharField(max_length=20, default="auto")
     quantization = models.CharField(max_length=50, blank=True)
     max_model_len = models.PositiveIntegerField(null=True, blank=True)

@@ -20,6 +20,7 @@ from twisted.internet import defer
 from inference import errors, get_service
 from playground.asgi import application
 from playground.reconcile import Reconciler
+from playground.websocket import tell_why
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,11 @@ class Server(DaphneServer):
             logger.error("The service could not start", exc_info=error)
         self.failed = True
         self.stop()
+
+    def listen_success(self, port: object) -> None:
+        """Websockets that break a rule are to be told which."""
+        tell_why(self.ws_factory)
+        super().listen_success(port)
 
     def listen_error(self, failure: object) -> None:
         """The port is taken, or not ours to use: say so and end with exit code 1."""

@@ -40,7 +40,6 @@ def test_shipped_cards_are_good_and_the_first_needs_no_hub() -> None:
         ("engine", {"engine": "steam"}),
         ("task", {"task": "dreaming"}),
         ("wish", {"wish": "maybe"}),
-        ("replicas", {"replicas": 0}),
         ("max_num_seqs", {"max_num_seqs": 0}),
         ("max_model_len", {"max_model_len": 3}),
         ("engine_args", {"engine_args": {"chat_template": "/etc/passwd"}}),
