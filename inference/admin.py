@@ -112,7 +112,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         """One button per wish. They belong to the list's own form, which carries the token."""
         made = [
             format_html(
-                '<button class="button" type="submit" formmethod="post" formaction="{}">{}</button>',
+                '<button class="button" formmethod="post" formaction="{}">{}</button>',
                 reverse("admin:inference_cataloguerow_ask", args=[row.id, wish]),
                 label,
             )
@@ -127,7 +127,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
     def _ask(self, request: HttpRequest, row: CatalogueRow, wish: str) -> None:
         row.ask(wish)
         LogEntry.objects.create(
-            user_id=request.user.pk,
+            user_id=request.user.pk or 0,
             content_type=ContentType.objects.get_for_model(CatalogueRow),
             object_id=row.id,
             object_repr=row.id,

@@ -109,8 +109,8 @@ def check_card(card: ModelCard) -> None:
         raise CardError("max_model_len", "A context has at least 16 tokens.")
     for arg in card.engine_args:
         if arg not in ENGINE_ARGS[card.engine]:
-            allowed = ", ".join(ENGINE_ARGS[card.engine])
-            raise CardError("engine_args", f"{arg!r} is not one of {allowed}.")
+            known = ", ".join(ENGINE_ARGS[card.engine])
+            raise CardError("engine_args", f"{arg!r} is not one of {known}.")
 
 
 def read_cards(path: Path) -> list[ModelCard]:

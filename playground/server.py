@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+from typing import Any
 
 # Importing Daphne's server installs Twisted's asyncio reactor: it must come before the reactor.
 from daphne.server import Server as DaphneServer
@@ -21,6 +22,7 @@ from inference import errors, get_service
 from playground.asgi import application
 from playground.reconcile import Reconciler
 from playground.websocket import tell_why
+from playground.wire import Factory
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +67,12 @@ class Server(DaphneServer):
         self.failed = True
         self.stop()
 
-    def listen_success(self, port: object) -> None:
-        """Websockets that break a rule are to be told which."""
+    def listen_success(self, port: Any) -> None:
+        """Before the first connection: our own requests, and close codes for websockets."""
         tell_why(self.ws_factory)
+        self.http_factory = Factory(self)
+        self.http_factory.doStart()
+        port.factory = self.http_factory
         super().listen_success(port)
 
     def listen_error(self, failure: object) -> None:

@@ -137,11 +137,13 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.boolean("SECURE_COOKIES")
 AUTH_MODE = env.choice("AUTH_MODE", "open", ("open", "key"))
 ALIAS_UNKNOWN = env.choice("ALIAS_UNKNOWN", "off", ("off", "default"))
 TRUSTED_PROXIES = tuple(env.listing("TRUSTED_PROXIES"))
+# Origins whose pages may call the API from a browser; "*" for all.
+CORS_ORIGINS = tuple(env.listing("CORS_ORIGINS"))
 MAX_BODY_BYTES = int(env.number("MAX_BODY_BYTES", 20 * 2**20, least=1024))
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 # While a request waits, its client hears something at least this often: proxies cut silence.
 KEEPALIVE_SECONDS = env.number("KEEPALIVE_SECONDS", 15, least=0.05)
-REST_FRAMEWORK = {
+REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
@@ -176,7 +178,7 @@ LOGGING = {
     },
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING")},
     "loggers": {
-        "django.request": {"filters": ["with_traceback"]},
+        "django.request": {"level": "ERROR", "filters": ["with_traceback"]},
         "inference": {"level": env.text("LOG_LEVEL", "INFO")},
         "vllm": {"level": "ERROR"},
         "playground": {"level": env.text("LOG_LEVEL", "INFO")},

@@ -1,14 +1,14 @@
 """Every address of the site. `/v1` and the probes are served by the short ASGI path (`asgi.py`)."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from playground import probes
 
 urlpatterns = [
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
-    path("v1/", include("playground.api.urls")),
+    re_path(r"^v1(?:/|\Z)", include("playground.api.urls")),
     path("admin/", admin.site.urls),
     path("", include("playground.page_urls")),
 ]

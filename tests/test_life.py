@@ -66,7 +66,9 @@ def test_first_admin_is_told_once_and_a_given_password_never(tmp_path: Path) -> 
 
 def test_sigterm_lets_running_answers_finish(make_server: MakeServer) -> None:
     server = make_server()
-    httpx.post(f"{server.url}/v1/completions", json={"model": "echo-slow", "prompt": "x"}, timeout=30)
+    httpx.post(
+        f"{server.url}/v1/completions", json={"model": "echo-slow", "prompt": "x"}, timeout=30
+    )
     with ThreadPoolExecutor(20) as pool:
         streams = [pool.submit(list, stream(server, "echo-slow", WORDS)) for _ in range(20)]
         wait_until(lambda: server.model("echo-slow")["running"] == 20, what="20 streams run")
@@ -130,7 +132,9 @@ def test_open_mode_beyond_loopback_is_warned_of(make_server: MakeServer) -> None
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("variable", [{"PORT": "x"}, {"AUTH_MODE": "maybe"}, {"DRAIN_SECONDS": "-1"}])
+@pytest.mark.parametrize(
+    "variable", [{"PORT": "x"}, {"AUTH_MODE": "maybe"}, {"DRAIN_SECONDS": "-1"}]
+)
 def test_bad_setting_is_named(variable: dict[str, str]) -> None:
     run = subprocess.run(
         [sys.executable, "manage.py", "check"],
@@ -144,10 +148,15 @@ def test_bad_setting_is_named(variable: dict[str, str]) -> None:
 
 
 def test_check_imports_no_torch() -> None:
-    code = "import sys, django; django.setup(); from django.core.management import call_command;"
-    code += "call_command('check'); print([m for m in ('torch', 'vllm', 'transformers') if m in sys.modules])"
+    code = (
+        "import sys, django; django.setup(); from django.core.management import call_command;"
+        "call_command('check');"
+        "print([m for m in ('torch', 'vllm', 'transformers') if m in sys.modules])"
+    )
     env = {**os.environ, "DJANGO_SETTINGS_MODULE": "playground.settings"}
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True
+    )
     assert run.stdout.strip().endswith("[]"), run.stdout + run.stderr
 
 

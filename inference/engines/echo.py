@@ -1,7 +1,7 @@
 """A real engine that needs no model: it says the prompt back as numbered tokens.
 
-Token i is "i:word ", the words of the last user message in turn, so that a client can tell a lost or
-doubled token from its number. For tests, demos and load runs, through the same door as any model.
+Token i is "i:word ", the words of the last user message in turn, so that a client can tell a lost
+or doubled token from its number. For tests, demos and load runs, by the same door as any model.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inference.catalogue import ModelCard
 from inference.engines import child, vllm_children
 from inference.engines.base import Prepared, Resources
+from inference.engines.vllm_chat import ChatParsing, ChatRequest
 from inference.engines.vllm_sampling import sampling_params, structured_params
 from inference.errors import (
     ContextLengthExceeded,
@@ -29,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 DEATH_POLL_SECONDS = 0.25
 STOP_SECONDS = 10.0
+GRAMMAR_SECONDS = 5.0
 
 
 class VllmEngine:
@@ -39,8 +42,9 @@ class VllmEngine:
         self._card = card
         self._resources = resources
         self._llm: AsyncLLM | None = None
-        self._loading: asyncio.Future[AsyncLLM] | None = None
+        self._loading: asyncio.Future[None] | None = None
         self._defaults: Mapping[str, Any] = {}
+        self._chat: ChatParsing | None = None
         self._children = vllm_children.Children()
 
     # --- life ------------------------------------------------------------------------------------
@@ -51,7 +55,7 @@ class VllmEngine:
         self._loading = loop.run_in_executor(None, self._load)
         try:
             # A cancelled start leaves the thread at work: `stop` waits for it.
-            self._llm = await asyncio.shield(self._loading)
+            await asyncio.shield(self._loading)
         except Exception as error:  # vLLM raises whatever its parts raise
             logger.debug("%s did not load", self._card.id, exc_info=True)
             # What broke in a child stands in its log; here vLLM only says that it broke.
@@ -60,10 +64,14 @@ class VllmEngine:
         finally:
             if self._loading.done():
                 self._loading = None
-        self.max_model_len = self._llm.model_config.max_model_len
-        self._defaults = self._llm.model_config.get_diff_sampling_param()
+        llm = self._alive()
+        self.max_model_len = llm.model_config.max_model_len
+        self._defaults = llm.model_config.get_diff_sampling_param()
+        if llm.tokenizer is not None:
+            card = self._card
+            self._chat = ChatParsing(llm, card.tool_parser, card.reasoning_parser)
 
-    def _load(self) -> AsyncLLM:
+    def _load(self) -> None:
         _quiet_environment(self._resources.kind)
         child.announce(self._resources.log)
         from vllm.engine.arg_utils import AsyncEngineArgs
@@ -71,7 +79,8 @@ class VllmEngine:
 
         args = AsyncEngineArgs(**self._engine_args())
         with self._children.recorded():
-            return AsyncLLM.from_engine_args(args)
+            # Not returned: a frame of the thread would keep the engine alive after its stop.
+            self._llm = AsyncLLM.from_engine_args(args)
 
     def _engine_args(self) -> dict[str, Any]:
         card, resources = self._card, self._resources
@@ -106,17 +115,18 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """Shut the engine down and wait until its processes are gone."""
-        if self._loading is not None and self._llm is None:
+        if self._loading is not None:
             self._children.kill()
             await asyncio.wait([self._loading])
-            if self._loading.exception() is None:
-                self._llm = self._loading.result()
         if self._llm is not None:
             llm, self._llm = self._llm, None
             if llm.output_handler is not None:
                 # Else it takes the orderly end for a crash and logs a traceback.
                 llm.output_handler.cancel()
             await asyncio.to_thread(llm.shutdown, STOP_SECONDS)
+            del llm
+            # It sits in reference cycles, and its finaliser fails at the interpreter's end.
+            await asyncio.to_thread(gc.collect)
         await asyncio.to_thread(self._children.end, STOP_SECONDS)
 
     # --- one request -----------------------------------------------------------------------------
@@ -126,6 +136,7 @@ class VllmEngine:
         from vllm.exceptions import VLLMClientError
 
         llm = self._alive()
+        chat = self._chat.for_request(request) if self._chat else None
         field = "messages" if request.messages is not None else "prompt"
         try:
             engine_input = await self._render(llm, request)
@@ -141,10 +152,14 @@ class VllmEngine:
         max_tokens = self._max_tokens(request, len(prompt_ids), field)
         try:
             params = sampling_params(request.sampling, max_tokens, self._defaults)
-            await self._verify(llm, params, request)
+            if request.sampling.structured is not None:
+                params.structured_outputs = structured_params(request.sampling.structured)
+            if chat is not None:
+                chat.adjust(params)
+            await self._verify(llm, params)
         except (VLLMClientError, ValueError) as error:
             raise _client_error(error, None) from error
-        return Prepared(request, len(prompt_ids), max_tokens, (engine_input, params))
+        return Prepared(request, len(prompt_ids), max_tokens, (engine_input, params, chat))
 
     async def _render(self, llm: AsyncLLM, request: GenerateRequest) -> Any:
         from vllm.renderers import ChatParams
@@ -153,9 +168,9 @@ class VllmEngine:
         if request.messages is None:
             prompt = request.prompt
             if not isinstance(prompt, str):
-                prompt = list(prompt or ())
-                self._check_ids(llm, prompt)
-            parsed = parse_model_prompt(llm.model_config, prompt)
+                self._check_ids(llm, prompt or ())
+            said = prompt if isinstance(prompt, str) else list(prompt or ())
+            parsed = parse_model_prompt(llm.model_config, said)
             rendered = await llm.renderer.render_cmpl_async([parsed])
             return rendered[0]
         kwargs: dict[str, Any] = {"add_generation_prompt": True, **request.chat_template_kwargs}
@@ -188,13 +203,14 @@ class VllmEngine:
         if asked is not None and asked > room:
             raise ContextLengthExceeded(
                 f"This model's maximum context length is {self.max_model_len} tokens. However, you "
-                f"requested {prompt_tokens + asked} tokens ({prompt_tokens} in the {field}, {asked} "
-                "in the completion). Please reduce the length of one of them.",
+                f"requested {prompt_tokens + asked} tokens ({prompt_tokens} in the {field}, "
+                f"{asked} in the completion). Please reduce the length of one of them.",
                 field,
             )
         return min(room, self._defaults.get("max_tokens", room)) if asked is None else asked
 
-    async def _verify(self, llm: AsyncLLM, params: Any, request: GenerateRequest) -> None:
+    @staticmethod
+    async def _verify(llm: AsyncLLM, params: Any) -> None:
         """vLLM's own checks, now rather than after the stream began; grammars off the loop."""
         config = llm.vllm_config
         checks = (
@@ -203,20 +219,28 @@ class VllmEngine:
             config.structured_outputs_config,
             llm.tokenizer,
         )
-        if request.sampling.structured is None:
+        if params.structured_outputs is None:
             params.verify(*checks)
             return
-        params.structured_outputs = structured_params(request.sampling.structured)
-        await asyncio.to_thread(params.verify, *checks)
+        try:
+            async with asyncio.timeout(GRAMMAR_SECONDS):
+                await asyncio.to_thread(params.verify, *checks)
+        except TimeoutError:
+            raise InvalidRequest(
+                f"This structure took longer than {GRAMMAR_SECONDS:g} s to compile.",
+                "response_format",
+            ) from None
 
     async def generate(self, prepared: Prepared) -> AsyncGenerator[Output, None]:
         """vLLM's deltas as Outputs. Closing it aborts the request in the engine."""
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-        engine_input, params = prepared.payload
+        engine_input, params, chat = prepared.payload
         request = prepared.request
-        answer = _Answer(prepared)
-        stream = self._alive().generate(engine_input, params, request.request_id)
+        prompt_ids = engine_input["prompt_token_ids"]
+        answer = _Answer(prepared, chat, prompt_ids)
+        more = chat.engine_kwargs(prompt_ids) if chat is not None else {}
+        stream = self._alive().generate(engine_input, params, request.request_id, **more)
         try:
             async for result in stream:
                 for output in answer.outputs(result):
@@ -235,8 +259,12 @@ class VllmEngine:
 class _Answer:
     """Turns vLLM's results of one request into Outputs, and counts."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(
+        self, prepared: Prepared, chat: ChatRequest | None, prompt_ids: Sequence[int]
+    ) -> None:
         self._prepared = prepared
+        n = prepared.request.sampling.n
+        self._chats = [chat.answer(prompt_ids) for _ in range(n)] if chat is not None else []
         self._wanted = prepared.request.sampling.logprobs
         self._completion_tokens = 0
         self._first = True
@@ -268,13 +296,16 @@ class _Answer:
                 _logprob(chosen, entry, self._wanted)
                 for chosen, entry in zip(piece.token_ids, piece.logprobs, strict=False)
             ]
-        return Output(
+        output = Output(
             piece.text,
             piece.token_ids,
             piece.index,
             logprobs,
             _FINISH_REASONS.get(reason, FinishReason.STOP) if reason else None,
         )
+        if self._chats:
+            self._chats[piece.index].split(output)
+        return output
 
     def _add_prompt(self, output: Output, result: RequestOutput) -> None:
         output.prompt_token_ids = result.prompt_token_ids or ()

@@ -52,7 +52,8 @@ class Children:
         multiprocessing.active_children()  # reaps those that ended
 
     def _tree(self) -> set[int]:
-        found, new = set(), {pid for pid in self._pids if _alive(pid)}
+        found: set[int] = set()
+        new = {pid for pid in self._pids if _alive(pid)}
         while new:
             found |= new
             new = {child for pid in new for child in _children_of(pid)} - found
@@ -64,7 +65,7 @@ def _started() -> set[int]:
 
 
 def _children_of(pid: int) -> set[int]:
-    found = set()
+    found: set[int] = set()
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             found.update(map(int, task.read_text().split()))

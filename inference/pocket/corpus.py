@@ -72,9 +72,9 @@ def vary(template: str, rng: Random) -> str:
 
 def _cased(question: str, rng: Random) -> str:
     roll = rng.random()
-    if roll < 0.1:
+    if roll < 0.18:
         return question.lower()
-    return question.upper() if roll < 0.11 else question
+    return question.upper() if roll < 0.19 else question
 
 
 def _relation(rng: Random) -> Relation:
@@ -110,8 +110,8 @@ def dialogue(rng: Random) -> Pair:
 
 
 SKILLS: list[tuple[float, Callable[[Random], Pair]]] = [
-    (56, fact),
-    (18, arithmetic),
+    (52, fact),
+    (22, arithmetic),
     (5, calendar),
     (3, units),
     (11, dialogue),

@@ -156,6 +156,9 @@ RELATIONS = [
             What continent is {s} on?
             Which continent is {s} part of?
             Which continent does {s} belong to?
+            To what continent does {s} belong?
+            What continent is {s} located on?
+            Where in the world is {s}? On which continent?
             Tell me the continent of {s}.
             Name the continent of {s}.
             What is the continent of {s}?

@@ -69,6 +69,15 @@ _SUM_TRAIN = [
     "Calculate {e}",
     "What does {e} equal?",
     "Solve {e}.",
+    "Can you compute {e}?",
+    "Could you calculate {e}?",
+    "Please calculate {e}.",
+    "Please solve {e}.",
+    "Work out {e}.",
+    "What do I get for {e}?",
+    "What do you make of {e}?",
+    "Can you tell me what {e} is?",
+    "Do you know {e}?",
 ]
 _SUM_HELD_OUT = ["Can you calculate {e}?", "What do you get for {e}?", "Please work out {e}."]
 _WORDS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
@@ -245,6 +254,11 @@ def copying(rng: Random, held_out: bool = False) -> Pair:
         "Print {t}",
         "Repeat the following: {t}",
         "Just say {t}",
+        "Repeat what I say: {t}",
+        "Please repeat this: {t}",
+        "Please say: {t}",
+        "Write what I say: {t}",
+        "Please copy what I write: {t}",
     ]
     held = ["Please say this: {t}", "Repeat what I write: {t}"]
     return rng.choice(held if held_out else train).format(t=text), text, text

@@ -57,7 +57,7 @@ class ApiView(APIView):
     def cors_headers(self, request: Any) -> dict[str, str]:
         """Pages of other origins may call the API only where the setting names them."""
         origin = request.META.get("HTTP_ORIGIN")
-        allowed = getattr(settings, "CORS_ORIGINS", ())
+        allowed = settings.CORS_ORIGINS
         if not origin or not ("*" in allowed or origin in allowed):
             return {}
         return {

@@ -74,16 +74,14 @@ def test_a_real_key_opens(guarded: RunningServer, key: str, scheme: str) -> None
         "' OR 1=1 --",
         "sk-llms-" + "é" * 43,
         "x" * 5000,
-        "",
     ],
 )
 def test_a_wrong_key_is_refused_and_not_repeated(guarded: RunningServer, wrong: str) -> None:
     response = ask(guarded, wrong)
     assert response.status_code == 401
     assert error_of(response)["code"] == "invalid_api_key"
-    if wrong:
-        assert wrong not in response.text
-        assert wrong not in guarded.log.read_text()
+    assert wrong not in response.text
+    assert wrong not in guarded.log.read_text()
 
 
 def test_a_key_in_another_scheme_or_header_is_no_key(guarded: RunningServer, key: str) -> None:

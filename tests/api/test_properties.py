@@ -11,17 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from playground.api.serializers import ChatCompletionSerializer, CompletionSerializer
+from playground.api.serializers.base import REFUSED
 from tests.api.asking import CHAT, TEXT, text, user
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 MANY = int(os.environ.get("FUZZ_CASES_SLOW", "10000"))
-NAMES = """
-    model messages prompt n best_of temperature top_p max_tokens max_completion_tokens stop seed
-    presence_penalty frequency_penalty logit_bias logprobs top_logprobs response_format tools
-    tool_choice functions function_call parallel_tool_calls stream stream_options echo suffix user
-    metadata store service_tier reasoning_effort top_k min_p repetition_penalty ignore_eos
-    min_tokens structured_outputs chat_template_kwargs chat_template modalities audio prediction
-""".split()
+NAMES = sorted(
+    {*ChatCompletionSerializer.shared().fields, *CompletionSerializer.shared().fields, *REFUSED}
+)
 EDGES = st.sampled_from(
     [0, -1, 1, 2, 16, 20, 128, 2**31, 2**63, -(2**63), 10**30, 0.5, 1e308, -1e308, 1e-320]
 )

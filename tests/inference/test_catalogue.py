@@ -110,7 +110,9 @@ def test_stamp_changes_with_any_row() -> None:
     assert CatalogueRow.objects.stamp() != before
 
 
-@pytest.mark.parametrize(("ask", "wish"), [("preload", "preload"), ("pin", "pin"), ("unload", "none")])
+@pytest.mark.parametrize(
+    ("ask", "wish"), [("preload", "preload"), ("pin", "pin"), ("unload", "none")]
+)
 def test_admin_button_writes_the_wish_and_the_log(staff: Client, ask: str, wish: str) -> None:
     answer = staff.post(f"/admin/inference/cataloguerow/Qwen/Qwen3-8B/ask/{ask}")
     assert answer.status_code == 302

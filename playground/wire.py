@@ -1,0 +1,80 @@
+"""What Daphne and Twisted do with the bytes of a request before the application sees it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory, WebRequest
+from django.conf import settings
+
+TOO_LARGE = "The request body is larger than {} bytes."
+
+
+class Request(WebRequest):
+    """A request whose body is neither parsed nor kept beyond the limit."""
+
+    _kept = 0
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        """Refuse by the announced length, before anything is read."""
+        super().gotLength(length)
+        if length is not None and length > settings.MAX_BODY_BYTES:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Refuse by what has come, for bodies sent in chunks."""
+        self._kept += len(data)
+        if self._refused:
+            return
+        if self._kept > settings.MAX_BODY_BYTES:
+            self._refuse()
+            return
+        super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Hand the request on without Twisted's form parsing.
+
+        It would take a JSON body from plain curl for a form and spend time on it, and answer a
+        multipart body without a boundary with a bare 400. Django parses the forms of pages itself.
+        """
+        if self._refused:
+            return
+        kinds = self.requestHeaders.getRawHeaders(b"content-type")
+        self.requestHeaders.removeHeader(b"content-type")
+        self._content_types = kinds
+        super().requestReceived(command, path, version)
+
+    def process(self) -> Any:
+        """Called by `requestReceived` where it would have parsed the form."""
+        if self._content_types:
+            self.requestHeaders.setRawHeaders(b"content-type", self._content_types)
+        return super().process()
+
+    def _refuse(self) -> None:
+        """413 as OpenAI's error, then close: the rest of the body is not wanted."""
+        self._refused = True
+        error = {
+            "message": TOO_LARGE.format(settings.MAX_BODY_BYTES),
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "content_too_large",
+        }
+        body = json.dumps({"error": error}).encode()
+        head = (
+            b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: application/json\r\n"
+            b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        # Straight to the transport: Twisted would first read the request to its end.
+        self.channel.transport.write(head + body)
+        self.channel.transport.loseConnection()
+
+
+class Factory(HTTPFactory):
+    """Makes connections whose requests are of our class."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = Request
+        return protocol
