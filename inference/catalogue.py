@@ -10,12 +10,13 @@ from typing import Any
 
 WISHES = ("none", "preload", "pin")
 ENGINES = ("vllm", "echo")
-TASKS = ("text-generation",)
+TASKS = ("text-generation", "embedding", "rerank")
 # Settings that would let a card reach beyond its own model (files, addresses, other users'
 # prompts) are not here; what is not here is refused.
 ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
     "vllm": (
         "block_size",
+        "convert",
         "enable_chunked_prefill",
         "enable_prefix_caching",
         "enforce_eager",
@@ -26,6 +27,7 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
         "max_num_batched_tokens",
         "mm_processor_kwargs",
         "pipeline_parallel_size",
+        "pooler_config",
         "seed",
         "speculative_config",
         "swap_space",
@@ -34,6 +36,7 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
     ),
     "echo": (
         "context",
+        "dimensions",
         "fail_load",
         "load_seconds",
         "memory_bytes",

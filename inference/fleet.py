@@ -12,7 +12,7 @@ from contextlib import aclosing
 from inference.catalogue import ModelCard
 from inference.engines.base import Engine, Resources, make_engine
 from inference.errors import InferenceError, LoadFailed
-from inference.requests import GenerateRequest, SamplingParams
+from inference.tasks import probe
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Fleet:
         return running.engine if running else None
 
     async def start(self, replica_id: int, card: ModelCard, resources: Resources) -> None:
-        """Start an engine and ask it for one token.
+        """Start an engine and ask it for something small.
 
         Raises LoadFailed with the cause in words; nothing is left running then.
         """
@@ -88,12 +88,9 @@ class Fleet:
 
 
 async def _probe(engine: Engine, card: ModelCard) -> None:
-    """One token, so that "ready" means that it answers."""
-    request = GenerateRequest(
-        model=card.id, prompt="Hello", sampling=SamplingParams(max_tokens=1), account="probe"
-    )
+    """One token or vector, so that "ready" means that it answers."""
     try:
-        prepared = await engine.prepare(request)
+        prepared = await engine.prepare(probe(card))
         async with aclosing(engine.generate(prepared)) as outputs:
             async for _ in outputs:
                 pass

@@ -86,26 +86,86 @@ def new_request_id() -> str:
     return uuid.uuid4().hex
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerateRequest:
-    """One prompt for a generating model: either `messages` or `prompt` is given.
+Prompt = str | tuple[int, ...]
 
-    `prompt` is text or token ids. `account`, `weight` and `lane` are all that is known of the
-    caller. `tool_choice` is none, auto, required or the name of a tool as `{"name": …}`.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What every request says.
+
+    `account`, `weight` and `lane` are all that is known of the caller.
     """
 
     model: str
+    account: str = "anonymous"
+    weight: float = 1.0
+    lane: Lane = Lane.INTERACTIVE
+    request_id: str = field(default_factory=new_request_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest(Question):
+    """One prompt for a generating model: either `messages` or `prompt` is given.
+
+    `prompt` is text or token ids. `tool_choice` is none, auto, required or the name of a tool as
+    `{"name": …}`.
+    """
+
     messages: tuple[Message, ...] | None = None
-    prompt: str | tuple[int, ...] | None = None
+    prompt: Prompt | None = None
     sampling: SamplingParams = field(default_factory=SamplingParams)
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: Literal["none", "auto", "required"] | Mapping[str, str] = "auto"
     parallel_tool_calls: bool = True
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    account: str = "anonymous"
-    weight: float = 1.0
-    lane: Lane = Lane.INTERACTIVE
-    request_id: str = field(default_factory=new_request_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedRequest(Question):
+    """Texts to be vectors: one Output each, whose `data` is an `array("f")` of length one.
+
+    `dimensions` shortens the vectors of a model that was trained for it. `truncate` keeps so many
+    tokens of each text (-1: as many as fit); without it a text that is too long is refused.
+    """
+
+    inputs: tuple[Prompt, ...]
+    dimensions: int | None = None
+    truncate: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRequest(Question):
+    """How well texts go together: one Output per document, `data` a float, more is better.
+
+    There is one query for all documents, or one for each. `truncate` as in EmbedRequest.
+    """
+
+    queries: tuple[str, ...]
+    documents: tuple[str, ...]
+    truncate: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizeRequest(Question):
+    """Text to tokens: one Output with `token_ids`, and in `data` their strings if `strings`.
+
+    Either `messages` or `prompt` is given. `special` None is what a prompt of its kind gets:
+    special tokens round a text, none round a chat, whose template has them.
+    """
+
+    prompt: str | None = None
+    messages: tuple[Message, ...] | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    special: bool | None = None
+    strings: bool = False
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetokenizeRequest(Question):
+    """Tokens to text: one Output with `text`."""
+
+    tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +195,8 @@ class Output:
     Not frozen because one is made per token: a frozen dataclass costs three times as much to make.
     `index` is the choice (0 ≤ index < n). `usage` stands in the very last Output of a request
     (all choices counted); `prompt_logprobs` in the first, its first entry None (no token precedes).
-    `tool_calls` holds OpenAI deltas, `data` the result of a task that is not text.
+    `tool_calls` holds OpenAI deltas, `data` the result of a task that is not text. Tasks with
+    several inputs give one Output per input, numbered by `index`, in any order.
     """
 
     text: str = ""

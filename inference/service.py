@@ -33,10 +33,11 @@ from inference.errors import (
 from inference.fleet import Fleet
 from inference.placement import place
 from inference.replica import Replica, ReplicaState
-from inference.requests import GenerateRequest, Output
+from inference.requests import Output, Question
 from inference.scheduler import Scheduler
 from inference.sizing import Need
 from inference.status import Board, ModelStatus, Waiting
+from inference.tasks import check
 from inference.weights import local_folder, measure, source_of
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class InferenceService:
 
     # --- one request -----------------------------------------------------------------------------
 
-    async def generate(self, request: GenerateRequest) -> Answer:
+    async def generate(self, request: Question) -> Answer:
         """Check the request, wait for its turn and return its stream.
 
         Raises RequestError (not found, invalid, too long), Refused (queue full, model unavailable,
@@ -99,6 +100,7 @@ class InferenceService:
         if not self.accepting:
             raise ShuttingDown("The server is shutting down.", 10)
         card = self.card(request.model)
+        check(card, request)
         prepared = await self._prepare_early(card, request)
         asked = self._clock()
         replica_id = await self._lease(card, request)
@@ -200,13 +202,13 @@ class InferenceService:
 
     # --- asking for a place ----------------------------------------------------------------------
 
-    async def _prepare_early(self, card: ModelCard, request: GenerateRequest) -> Prepared | None:
+    async def _prepare_early(self, card: ModelCard, request: Question) -> Prepared[Question] | None:
         """Check against a loaded copy before queueing: a bad request must not wait for its 400."""
         ready = [r for r in self._replicas(card.id) if r.state is ReplicaState.READY]
         engine = self._fleet.engine(ready[0].id) if ready else None
         return await engine.prepare(request) if engine else None
 
-    async def _lease(self, card: ModelCard, request: GenerateRequest) -> int:
+    async def _lease(self, card: ModelCard, request: Question) -> int:
         if card.id not in self._scheduler.models:
             model = await self._measured(card)
             self._scheduler.set_models([*self._scheduler.models.values(), model])
@@ -230,7 +232,7 @@ class InferenceService:
             self._queued_for.pop(request.request_id, None)
 
     async def _run(
-        self, engine: Engine, prepared: Prepared, waited: float
+        self, engine: Engine, prepared: Prepared[Question], waited: float
     ) -> AsyncGenerator[Output, None]:
         request_id = prepared.request.request_id
         try:

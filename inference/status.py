@@ -9,6 +9,7 @@ from inference.catalogue import ModelCard
 from inference.fleet import Fleet
 from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
+from inference.tasks import capabilities
 
 _BEST_FIRST = (ReplicaState.READY, ReplicaState.LOADING, ReplicaState.STOPPING)
 
@@ -19,7 +20,7 @@ class ModelStatus:
 
     `state` is unloaded, loading, ready, draining, stopping or failed; `detail` says in words what
     is being done or what went wrong. `tier` is S for a pinned model, else A. `load_seconds` is the
-    last measured load time.
+    last measured load time. `capabilities` are the API's routes that the model answers.
     """
 
     card: ModelCard
@@ -31,6 +32,7 @@ class ModelStatus:
     waiting: int
     is_default: bool
     load_seconds: float | None
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Board:
             waiting=self._scheduler.waiting(card.id),
             is_default=card.is_default,
             load_seconds=self._fleet.load_seconds.get(card.id),
+            capabilities=capabilities(card),
         )
 
     def waiting(self, model: str, request_id: str) -> Waiting | None:

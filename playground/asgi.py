@@ -30,7 +30,19 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 API_PREFIXES = ("/v1/", "/hf/")
-API_PATHS = frozenset({"/v1", "/healthz", "/readyz", "/metrics"})
+API_PATHS = frozenset(
+    {
+        "/v1",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        # At vLLM's own server these stand beside /v1.
+        "/tokenize",
+        "/detokenize",
+        "/rerank",
+        "/score",
+    }
+)
 
 
 class ApiHandler(ASGIHandler):
@@ -82,7 +94,7 @@ api = ApiHandler()
 async def http(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Send API paths down the short chain and everything else down Django's."""
     path = scope["path"]
-    is_api = path in API_PATHS or path.startswith(API_PREFIXES)
+    is_api = path.removesuffix("/") in API_PATHS or path.startswith(API_PREFIXES)
     handler: Any = api if is_api else pages
     await handler(scope, receive, send)
 

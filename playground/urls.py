@@ -4,10 +4,12 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from playground import probes
+from playground.api.urls import root_patterns
 
 urlpatterns = [
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
+    *root_patterns,
     re_path(r"^v1(?:/|\Z)", include("playground.api.urls")),
     path("admin/", admin.site.urls),
     path("", include("playground.page_urls")),

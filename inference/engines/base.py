@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from inference.catalogue import ModelCard
-from inference.requests import GenerateRequest, Output
+from inference.requests import Output, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,20 @@ class Resources:
     total_bytes_per_device: int
 
 
+Asked = TypeVar("Asked", bound=Question, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Generic[Asked]):
     """A request that passed every check, in the engine's own terms.
 
-    `prompt_tokens` is the prompt's length; `max_tokens` what the answer may have.
+    `prompt_tokens` is the prompt's length; `max_tokens` what the answer may have, 0 where it has
+    no tokens.
     """
 
-    request: GenerateRequest
+    request: Asked
     prompt_tokens: int
-    max_tokens: int
+    max_tokens: int = 0
     payload: Any = None
 
 
@@ -53,9 +57,9 @@ class Engine(Protocol):
 
     async def start(self) -> None: ...
 
-    async def prepare(self, request: GenerateRequest) -> Prepared: ...
+    async def prepare(self, request: Question) -> Prepared[Question]: ...
 
-    def generate(self, prepared: Prepared) -> AsyncGenerator[Output, None]: ...
+    def generate(self, prepared: Prepared[Any]) -> AsyncGenerator[Output, None]: ...
 
     async def died(self) -> str: ...
 
@@ -68,6 +72,10 @@ def make_engine(card: ModelCard, resources: Resources) -> Engine:
         from inference.engines.echo import EchoEngine
 
         return EchoEngine(card)
+    if card.task != "text-generation":
+        from inference.engines.vllm_pooling import VllmPoolingEngine
+
+        return VllmPoolingEngine(card, resources)
     from inference.engines.vllm import VllmEngine
 
     return VllmEngine(card, resources)

@@ -7,31 +7,35 @@ or doubled token from its number. For tests, demos and load runs, by the same do
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from inference.catalogue import ModelCard
 from inference.engines.base import Prepared
+from inference.engines.echo_tasks import EchoTasks
+from inference.engines.echo_words import VOCABULARY, all_words, last_words
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
-    InvalidRequest,
     LoadFailed,
     UnsupportedParameter,
 )
-from inference.requests import FinishReason, GenerateRequest, Output, TokenLogprob, Usage
-
-# Ids are only there so that logprobs and token prompts have something to show.
-VOCABULARY = 2**20
+from inference.requests import (
+    FinishReason,
+    GenerateRequest,
+    Output,
+    Question,
+    TokenLogprob,
+    Usage,
+)
 
 
 class EchoEngine:
     """Numbered tokens at a set rate.
 
     `engine_args`: `tokens_per_second` (0: no pause), `load_seconds`, `context` (tokens),
-    `memory_bytes`, `fail_load` (the reason to give), `silent_after` (so many answers, the probe of
-    the load among them, then not a word).
+    `dimensions` (of vectors), `memory_bytes`, `fail_load` (the reason to give), `silent_after`
+    (so many answers, the probe of the load among them, then not a word).
     """
 
     def __init__(self, card: ModelCard) -> None:
@@ -42,6 +46,7 @@ class EchoEngine:
         rate = float(args.get("tokens_per_second", 0.0))
         self._interval = 1.0 / rate if rate else 0.0
         self._answers_left = float(args.get("silent_after", "inf"))
+        self._other = EchoTasks(self.max_model_len, int(args.get("dimensions", 64)))
         self._stopped = asyncio.Event()
 
     async def start(self) -> None:
@@ -50,13 +55,20 @@ class EchoEngine:
         if self._fail_load:
             raise LoadFailed(self._fail_load)
 
-    async def prepare(self, request: GenerateRequest) -> Prepared:
+    async def prepare(self, request: Question) -> Prepared[Question]:
         """Check lengths; words count as tokens."""
+        if isinstance(request, GenerateRequest):
+            return self._prepare_text(request)
+        answers = await asyncio.to_thread(self._other.answers, request)
+        usage = answers[-1].usage or Usage()
+        return Prepared(request, usage.prompt_tokens, payload=answers)
+
+    def _prepare_text(self, request: GenerateRequest) -> Prepared[Question]:
         if request.sampling.structured is not None:
             raise UnsupportedParameter(
                 "The echo engine cannot follow a structure.", "response_format"
             )
-        words = _all_words(request)
+        words = all_words(request)
         room = self.max_model_len - len(words)
         if room <= 0:
             raise ContextLengthExceeded(
@@ -74,13 +86,18 @@ class EchoEngine:
             )
         return Prepared(request, len(words), room if asked is None else asked, words)
 
-    async def generate(self, prepared: Prepared) -> AsyncGenerator[Output, None]:
-        """Every choice in step, one token each per tick."""
+    async def generate(self, prepared: Prepared[Any]) -> AsyncGenerator[Output, None]:
+        """Every choice in step, one token each per tick; or one vector or score per tick."""
         if self._answers_left <= 0:
             await asyncio.Event().wait()
         self._answers_left -= 1
+        if not isinstance(prepared.request, GenerateRequest):
+            for output in prepared.payload:
+                await self._tick()
+                yield output
+            return
         request, words = prepared.request, prepared.payload
-        said = _last_words(request) or words or ["…"]
+        said = last_words(request) or words or ["…"]
         sampling = request.sampling
         length = prepared.max_tokens if sampling.ignore_eos else len(said)
         count = min(prepared.max_tokens, length)
@@ -124,14 +141,14 @@ class EchoEngine:
             raise EngineCrashed("The engine was stopped.")
 
     @staticmethod
-    def _usage(prepared: Prepared, count: int, i: int, index: int) -> Usage | None:
+    def _usage(prepared: Prepared[Any], count: int, i: int, index: int) -> Usage | None:
         n = prepared.request.sampling.n
         if i != count - 1 or index != n - 1:
             return None
         return Usage(prepared.prompt_tokens, count * n)
 
 
-def _with_prompt(output: Output, prepared: Prepared) -> Output:
+def _with_prompt(output: Output, prepared: Prepared[Any]) -> Output:
     words, wanted = prepared.payload, prepared.request.sampling.prompt_logprobs
     if wanted is not None:
         later = enumerate(words[1:], 1)
@@ -147,40 +164,3 @@ def _logprobs(text: str, token_id: int, wanted: int | None) -> Sequence[TokenLog
     alternatives = tuple(TokenLogprob(f"alternative {k}", k, -1.0 - k) for k in range(wanted - 1))
     own = TokenLogprob(text, token_id, 0.0)
     return (TokenLogprob(text, token_id, 0.0, (own, *alternatives) if wanted else ()),)
-
-
-def _all_words(request: GenerateRequest) -> list[str]:
-    if request.messages is not None:
-        return [word for message in request.messages for word in _words(message.content)]
-    return _prompt_words(request.prompt)
-
-
-def _last_words(request: GenerateRequest) -> list[str]:
-    for message in reversed(request.messages or ()):
-        if message.role == "user":
-            return _words(message.content)
-    return []
-
-
-def _prompt_words(prompt: str | Sequence[int] | None) -> list[str]:
-    if isinstance(prompt, str):
-        return prompt.split()
-    for token_id in prompt or ():
-        if not 0 <= token_id < VOCABULARY:
-            raise InvalidRequest(f"Token id {token_id} is not in the vocabulary.", "prompt")
-    return [str(token_id) for token_id in prompt or ()]
-
-
-def _words(content: Any) -> list[str]:
-    if content is None:
-        return []
-    if isinstance(content, str):
-        return content.split()
-    return list(itertools.chain.from_iterable(_part_words(content)))
-
-
-def _part_words(parts: Sequence[Any]) -> Iterator[list[str]]:
-    for part in parts:
-        if part.get("type") != "text":
-            raise UnsupportedParameter("The echo engine reads only text parts.", "messages")
-        yield str(part.get("text", "")).split()

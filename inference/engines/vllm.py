@@ -1,153 +1,66 @@
-"""vLLM's AsyncLLM, in process; its EngineCore is a child process of its own."""
+"""Text from a model under vLLM."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
-import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inference.catalogue import ModelCard
-from inference.engines import child, vllm_children
 from inference.engines.base import Prepared, Resources
+from inference.engines.vllm_base import VllmBase, client_error
 from inference.engines.vllm_chat import ChatParsing, ChatRequest
 from inference.engines.vllm_sampling import sampling_params, structured_params
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
     InvalidRequest,
-    LoadFailed,
     UnsupportedParameter,
 )
-from inference.requests import FinishReason, GenerateRequest, Output, TokenLogprob, Usage
+from inference.requests import (
+    FinishReason,
+    GenerateRequest,
+    Output,
+    Question,
+    TokenLogprob,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput, RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
-logger = logging.getLogger(__name__)
-
-DEATH_POLL_SECONDS = 0.25
-STOP_SECONDS = 10.0
 GRAMMAR_SECONDS = 5.0
 
 
-class VllmEngine:
-    """One model under vLLM on the devices that placement chose."""
+class VllmEngine(VllmBase):
+    """A generating model: chats and completions."""
+
+    runner = "generate"
 
     def __init__(self, card: ModelCard, resources: Resources) -> None:
-        self.max_model_len = card.max_model_len or 0
-        self._card = card
-        self._resources = resources
-        self._llm: AsyncLLM | None = None
-        self._loading: asyncio.Future[None] | None = None
+        super().__init__(card, resources)
         self._defaults: Mapping[str, Any] = {}
         self._chat: ChatParsing | None = None
-        self._children = vllm_children.Children()
 
-    # --- life ------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Load the model. Takes seconds to minutes, in a thread. Raises LoadFailed."""
-        loop = asyncio.get_running_loop()
-        self._loading = loop.run_in_executor(None, self._load)
-        try:
-            # A cancelled start leaves the thread at work: `stop` waits for it.
-            await asyncio.shield(self._loading)
-        except Exception as error:  # vLLM raises whatever its parts raise
-            logger.debug("%s did not load", self._card.id, exc_info=True)
-            # What broke in a child stands in its log; here vLLM only says that it broke.
-            cause = child.last_error(self._resources.log) or _in_words(error)
-            raise LoadFailed(cause[:500]) from error
-        finally:
-            if self._loading.done():
-                self._loading = None
-        llm = self._alive()
-        self.max_model_len = llm.model_config.max_model_len
+    async def _loaded(self, llm: AsyncLLM) -> None:
         self._defaults = llm.model_config.get_diff_sampling_param()
         if llm.tokenizer is not None:
             card = self._card
             self._chat = ChatParsing(llm, card.tool_parser, card.reasoning_parser)
 
-    def _load(self) -> None:
-        _quiet_environment(self._resources.kind)
-        child.announce(self._resources.log)
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
-
-        args = AsyncEngineArgs(**self._engine_args())
-        with self._children.recorded():
-            # Not returned: a frame of the thread would keep the engine alive after its stop.
-            self._llm = AsyncLLM.from_engine_args(args)
-
     def _engine_args(self) -> dict[str, Any]:
-        card, resources = self._card, self._resources
-        args: dict[str, Any] = {
-            "model": resources.source,
-            "revision": card.revision or None,
-            "dtype": card.dtype,
-            "max_model_len": card.max_model_len,
-            "max_num_seqs": card.max_num_seqs,
-            "quantization": card.quantization or None,
-            "trust_remote_code": card.trust_remote_code,
-            "load_format": "safetensors",
-            "kv_cache_memory_bytes": resources.kv_cache_bytes,
-            "disable_log_stats": True,
-            "enable_log_requests": False,
-            "use_tqdm_on_load": False,
-            "logprobs_mode": "raw_logprobs",
-        }
-        if resources.kind == "cpu":
-            args["enforce_eager"] = True
-        else:
-            args["device_ids"] = [int(device) for device in resources.devices]
-            share = resources.bytes_per_device / resources.total_bytes_per_device
-            args["gpu_memory_utilization"] = min(0.95, share)
-        return {**args, **card.engine_args}
+        return {"logprobs_mode": "raw_logprobs", **super()._engine_args()}
 
-    async def died(self) -> str:
-        """Return once the EngineCore is gone."""
-        while self._llm is not None and not self._llm.errored:
-            await asyncio.sleep(DEATH_POLL_SECONDS)
-        return "its process ended"
-
-    async def stop(self) -> None:
-        """Shut the engine down and wait until its processes are gone."""
-        if self._loading is not None:
-            self._children.kill()
-            await asyncio.wait([self._loading])
-        if self._llm is not None:
-            llm, self._llm = self._llm, None
-            if llm.output_handler is not None:
-                # Else it takes the orderly end for a crash and logs a traceback.
-                llm.output_handler.cancel()
-            await asyncio.to_thread(llm.shutdown, STOP_SECONDS)
-            del llm
-            # It sits in reference cycles, and its finaliser fails at the interpreter's end.
-            await asyncio.to_thread(gc.collect)
-        await asyncio.to_thread(self._children.end, STOP_SECONDS)
-
-    # --- one request -----------------------------------------------------------------------------
-
-    async def prepare(self, request: GenerateRequest) -> Prepared:
-        """Render, tokenise and check. vLLM does the slow parts on its own threads."""
+    async def _prepare(self, request: Question) -> Prepared[Question]:
         from vllm.exceptions import VLLMClientError
 
+        if not isinstance(request, GenerateRequest):
+            raise UnsupportedParameter("This model answers in text only.", "model")
         llm = self._alive()
         chat = self._chat.for_request(request) if self._chat else None
         field = "messages" if request.messages is not None else "prompt"
-        try:
-            engine_input = await self._render(llm, request)
-        except VLLMClientError as error:
-            raise _client_error(error, field) from error
-        except (ValueError, TypeError, KeyError) as error:  # a template that rejects the messages
-            raise InvalidRequest(_in_words(error), field) from error
-        except Exception as error:
-            if type(error).__module__.startswith("jinja2"):
-                raise InvalidRequest(_in_words(error), field) from error
-            raise
+        engine_input = await self._rendered(llm, request)
         prompt_ids: Sequence[int] = engine_input["prompt_token_ids"]
         max_tokens = self._max_tokens(request, len(prompt_ids), field)
         try:
@@ -158,37 +71,8 @@ class VllmEngine:
                 chat.adjust(params)
             await self._verify(llm, params)
         except (VLLMClientError, ValueError) as error:
-            raise _client_error(error, None) from error
+            raise client_error(error, None) from error
         return Prepared(request, len(prompt_ids), max_tokens, (engine_input, params, chat))
-
-    async def _render(self, llm: AsyncLLM, request: GenerateRequest) -> Any:
-        from vllm.renderers import ChatParams
-        from vllm.renderers.inputs.preprocess import parse_model_prompt
-
-        if request.messages is None:
-            prompt = request.prompt
-            if not isinstance(prompt, str):
-                self._check_ids(llm, prompt or ())
-            said = prompt if isinstance(prompt, str) else list(prompt or ())
-            parsed = parse_model_prompt(llm.model_config, said)
-            rendered = await llm.renderer.render_cmpl_async([parsed])
-            return rendered[0]
-        kwargs: dict[str, Any] = {"add_generation_prompt": True, **request.chat_template_kwargs}
-        if request.tools and request.tool_choice != "none":
-            kwargs["tools"] = [dict(tool) for tool in request.tools]
-        messages: list[Any] = [message.as_dict() for message in request.messages]
-        params = ChatParams(chat_template_kwargs=kwargs)
-        _, rendered = await llm.renderer.render_chat_async([messages], params)
-        return rendered[0]
-
-    @staticmethod
-    def _check_ids(llm: AsyncLLM, prompt: Sequence[int]) -> None:
-        size = llm.model_config.get_vocab_size()
-        bad = next((i for i in prompt if not 0 <= i < size), None)
-        if bad is not None:
-            raise InvalidRequest(f"Token id {bad} is not in the vocabulary.", "prompt")
-        if not prompt:
-            raise InvalidRequest("A prompt has at least one token.", "prompt")
 
     def _max_tokens(self, request: GenerateRequest, prompt_tokens: int, field: str) -> int:
         room = self.max_model_len - prompt_tokens
@@ -231,8 +115,8 @@ class VllmEngine:
                 "response_format",
             ) from None
 
-    async def generate(self, prepared: Prepared) -> AsyncGenerator[Output, None]:
-        """vLLM's deltas as Outputs. Closing it aborts the request in the engine."""
+    async def _generate(self, prepared: Prepared[Any]) -> AsyncGenerator[Output, None]:
+        """vLLM's deltas as Outputs."""
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         engine_input, params, chat = prepared.payload
@@ -250,17 +134,15 @@ class VllmEngine:
         finally:
             await stream.aclose()
 
-    def _alive(self) -> AsyncLLM:
-        if self._llm is None or self._llm.errored:
-            raise EngineCrashed(f"The engine of `{self._card.id}` is gone.")
-        return self._llm
-
 
 class _Answer:
     """Turns vLLM's results of one request into Outputs, and counts."""
 
     def __init__(
-        self, prepared: Prepared, chat: ChatRequest | None, prompt_ids: Sequence[int]
+        self,
+        prepared: Prepared[GenerateRequest],
+        chat: ChatRequest | None,
+        prompt_ids: Sequence[int],
     ) -> None:
         self._prepared = prepared
         n = prepared.request.sampling.n
@@ -333,37 +215,3 @@ def _logprob(chosen: int, entry: Any, wanted: int) -> TokenLogprob:
 def _finite(logprob: float) -> float:
     """OpenAI's floor: JSON has no minus infinity."""
     return max(logprob, -9999.0)
-
-
-def _client_error(error: Exception, field: str | None) -> InvalidRequest | ContextLengthExceeded:
-    # vLLM appends "(parameter=…, value=…)", which `param` says already.
-    message = _in_words(error).partition(" (parameter=")[0]
-    if "maximum context length" in message or "longer than the maximum model length" in message:
-        return ContextLengthExceeded(message, field)
-    param = getattr(error, "parameter", None) or field
-    if "not support" in message:
-        return UnsupportedParameter(message, param)
-    return InvalidRequest(message, param)
-
-
-def _in_words(error: BaseException) -> str:
-    """The innermost cause that says something, on one line of at most 500 characters."""
-    said = str(error).strip() or type(error).__name__
-    return " ".join(said.split())[:500]
-
-
-def _quiet_environment(kind: str) -> None:
-    """Before vLLM is imported: no telemetry, few words, children that import afresh."""
-    defaults = {
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    if kind == "cpu":
-        defaults["VLLM_TARGET_DEVICE"] = "cpu"
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)

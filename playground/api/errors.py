@@ -15,7 +15,11 @@ from playground import errors
 def json_response(body: Any, status: int = 200) -> HttpResponse:
     """Rendered at once: Django renders DRF's own `Response` in a thread, a hop at every request."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    content = text.encode(errors="replace")
+    return json_bytes(text.encode(errors="replace"), status)
+
+
+def json_bytes(content: bytes, status: int = 200) -> HttpResponse:
+    """A response of JSON that is written already."""
     # The length is said here because the middleware that would say it is not on the API's way.
     headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
     return HttpResponse(content, status=status, headers=headers)

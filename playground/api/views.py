@@ -39,8 +39,8 @@ class GenerateView(ApiView):
     async def post(self, request: Request, model: str = "") -> HttpResponseBase:
         """Answer, streamed or whole."""
         service = get_service()
-        strict = request.META.get("HTTP_X_LLMS_STRICT", "").lower() == "true"
-        call = self.serializer_class.shared().to_call(read_body(request), strict=strict)
+        serializer = self.serializer_class.shared()
+        call = serializer.to_call(read_body(request), strict=is_strict(request))
         call = self.addressed(call, service, model)
         shape = self.shape_class(call, call.model, self.request_id)
         if call.stream:
@@ -51,7 +51,7 @@ class GenerateView(ApiView):
         """The call with the model's card, the caller and our own ids in its requests."""
         asked = model or call.model
         card = service.card(asked)
-        self.headers |= notes(call, card, asked)
+        self.headers |= notes(call.ignored, card, asked)
         requests = tuple(
             dataclasses.replace(
                 request,
@@ -132,13 +132,18 @@ async def whole(service: InferenceService, call: Call, shape: Shape) -> dict[str
     return shape.whole(answers)
 
 
-def notes(call: Call, card: ModelCard, asked: str) -> dict[str, str]:
+def is_strict(request: Request) -> bool:
+    """Whether the caller wants to hear of an ignored parameter as an error."""
+    return bool(request.META.get("HTTP_X_LLMS_STRICT", "").lower() == "true")
+
+
+def notes(ignored: Sequence[str], card: ModelCard, asked: str) -> dict[str, str]:
     """Headers that say what was not done as asked."""
     found = {}
     if asked and asked != card.id and asked not in card.aliases:
         found["x-llms-model"] = quote(card.id, safe="/:")
-    if call.ignored:
-        found["x-llms-ignored"] = ", ".join(header_names(call.ignored))
+    if ignored:
+        found["x-llms-ignored"] = ", ".join(header_names(ignored))
     return found
 
 
@@ -165,7 +170,8 @@ def live_body(status: ModelStatus) -> dict[str, Any]:
         "max_model_len": status.max_model_len,
         "default": status.is_default,
         "aliases": list(status.card.aliases),
-        "capabilities": ["chat.completions", "completions"],
+        "task": status.card.task,
+        "capabilities": list(status.capabilities),
     }
 
 

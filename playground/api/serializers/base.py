@@ -1,16 +1,16 @@
-"""What chat and plain completions share: sampling fields, ignored and refused ones."""
+"""What bodies share: fields that are ignored or refused, and how completions draw tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Self
 
 from rest_framework import serializers
 
 from inference.errors import UnsupportedParameter
-from inference.requests import GenerateRequest, SamplingParams
+from inference.requests import GenerateRequest, Question, SamplingParams
 from playground.errors import BadValue
 
 from .. import checks
@@ -87,6 +87,15 @@ class Call:
     ignored: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A checked body that is answered in one piece; `wanted` is how the caller wants it told."""
+
+    question: Question
+    wanted: Mapping[str, Any] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+
 def stop_strings(value: Any, param: str) -> tuple[str, ...]:
     """One string or a few."""
     if isinstance(value, str):
@@ -123,32 +132,15 @@ def metadata(value: Any, param: str) -> dict[str, Any]:
     return dict(value)
 
 
-class SamplingSerializer(serializers.Serializer[Any]):
-    """The fields of both endpoints. One instance serves all requests: building it costs more
-    than checking a short body, and it keeps nothing of a body."""
+class BodySerializer(serializers.Serializer[Any]):
+    """What all bodies share. One instance serves all requests: building it costs more than
+    checking a short body, and it keeps nothing of a body."""
 
     model = Text()
-    n = Integer(1, MAX_CHOICES)
-    temperature = Number(0, 2)
-    top_p = Number(0, 1)
-    max_tokens = Integer(1, MAX_TOKENS)
-    stop = StrictField(stop_strings)
-    seed = Integer(-checks.INT64, checks.INT64 - 1)
-    presence_penalty = Number(-2, 2)
-    frequency_penalty = Number(-2, 2)
-    logit_bias = StrictField(logit_bias)
-    stream = Flag()
-    stream_options = StrictField(stream_options)
-    top_k = Integer(-1, 2**31 - 1)
-    min_p = Number(0, 1)
-    repetition_penalty = Number(0, 10, above=0)
-    ignore_eos = Flag()
-    min_tokens = Integer(0, MAX_TOKENS)
-    structured_outputs = StrictField(structured_outputs)
-    metadata = StrictField(metadata)
     user = Text(512)
 
     ignored: ClassVar[frozenset[str]] = frozenset({"metadata", "user"})
+    refused: ClassVar[frozenset[str]] = REFUSED
     # Values of ignored fields that ask for nothing, so that nothing is ignored.
     harmless: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
@@ -168,18 +160,55 @@ class SamplingSerializer(serializers.Serializer[Any]):
         for name, value in body.items():
             if value is None:
                 continue
-            field = fields.get(name)
-            if field is None:
+            known = fields.get(name)
+            if known is None:
                 self._refuse_or_ignore(name, value)
                 ignored.append(name)
                 continue
-            values[name] = field.to_internal_value(value)
+            values[name] = known.to_internal_value(value)
             if name in self.ignored and value not in self.harmless.get(name, ()):
                 ignored.append(name)
         if ignored and strict:
             name = ignored[0][:100]
             raise BadValue(f"This server ignores '{name}'.", name, "unknown_parameter")
         return values, ignored
+
+    def to_task(self, body: Mapping[str, Any], *, strict: bool = False) -> Task:
+        """The checked body of a route that is answered in one piece."""
+        values, ignored = self.read(body, strict=strict)
+        return Task(self.question(values), values, tuple(ignored))
+
+    def question(self, values: Mapping[str, Any]) -> Question:
+        """What to ask of the model."""
+        raise NotImplementedError
+
+    def _refuse_or_ignore(self, name: str, value: Any) -> None:
+        harmless = value is False or value == [] or value == {}
+        if name in self.refused and not harmless:
+            raise UnsupportedParameter(f"'{name}' is not supported by this server.", name)
+
+
+class SamplingSerializer(BodySerializer):
+    """The fields of both completions."""
+
+    n = Integer(1, MAX_CHOICES)
+    temperature = Number(0, 2)
+    top_p = Number(0, 1)
+    max_tokens = Integer(1, MAX_TOKENS)
+    stop = StrictField(stop_strings)
+    seed = Integer(-checks.INT64, checks.INT64 - 1)
+    presence_penalty = Number(-2, 2)
+    frequency_penalty = Number(-2, 2)
+    logit_bias = StrictField(logit_bias)
+    stream = Flag()
+    stream_options = StrictField(stream_options)
+    top_k = Integer(-1, 2**31 - 1)
+    min_p = Number(0, 1)
+    repetition_penalty = Number(0, 10, above=0)
+    ignore_eos = Flag()
+    min_tokens = Integer(0, MAX_TOKENS)
+    structured_outputs = StrictField(structured_outputs)
+    metadata = StrictField(metadata)
 
     def sampling(self, values: Mapping[str, Any], **more: Any) -> SamplingParams:
         """The checked values in vLLM's words; `more` is what the endpoints do in two ways."""
@@ -190,11 +219,6 @@ class SamplingSerializer(serializers.Serializer[Any]):
         if "top_k" in values:
             found["top_k"] = max(0, values["top_k"])
         return SamplingParams(**found | more)
-
-    def _refuse_or_ignore(self, name: str, value: Any) -> None:
-        harmless = value is False or value == [] or value == {}
-        if name in REFUSED and not harmless:
-            raise UnsupportedParameter(f"'{name}' is not supported by this server.", name)
 
 
 def check_together(values: Mapping[str, Any]) -> None:

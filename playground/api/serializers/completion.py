@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inference.errors import UnsupportedParameter
-from inference.requests import GenerateRequest
+from inference.requests import GenerateRequest, Prompt
 
 from .. import checks
 from ..fields import Flag, Integer, StrictField
@@ -25,26 +25,26 @@ MAX_TOTAL_CHOICES = 512
 MAX_PROMPT_IDS = 500_000
 MAX_LOGPROBS = 20
 DEFAULT_MAX_TOKENS = 16
-Prompt = str | tuple[int, ...]
 
 
-def prompts(value: Any, param: str) -> tuple[Prompt, ...]:
+def prompts(value: Any, param: str, most: int = MAX_PROMPTS) -> tuple[Prompt, ...]:
     """A string, strings, token ids, or arrays of token ids."""
     if isinstance(value, str):
         return (value,)
     if not isinstance(value, list):
         checks.wrong_type(param, "a string or an array", value)
     if value and not isinstance(value[0], str | list):
-        return (_token_ids(value, param),)
-    found = checks.array(value, param, MAX_PROMPTS, 1)
+        return (token_ids(value, param),)
+    found = checks.array(value, param, most, 1)
     return tuple(_prompt(each, f"{param}[{i}]") for i, each in enumerate(found))
 
 
 def _prompt(value: Any, param: str) -> Prompt:
-    return value if isinstance(value, str) else _token_ids(value, param)
+    return value if isinstance(value, str) else token_ids(value, param)
 
 
-def _token_ids(value: Any, param: str) -> tuple[int, ...]:
+def token_ids(value: Any, param: str) -> tuple[int, ...]:
+    """Ids that some vocabulary could have."""
     found = checks.array(value, param, MAX_PROMPT_IDS, 1)
     for i, each in enumerate(found):
         if type(each) is not int or not 0 <= each < 2**31:

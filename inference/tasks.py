@@ -1,0 +1,57 @@
+"""What a model of each task can be asked for, and how to see that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from inference.catalogue import ModelCard
+from inference.errors import UnsupportedParameter
+from inference.requests import (
+    DetokenizeRequest,
+    EmbedRequest,
+    GenerateRequest,
+    Question,
+    SamplingParams,
+    ScoreRequest,
+    TokenizeRequest,
+)
+
+TOKENS = (TokenizeRequest, DetokenizeRequest)
+ANSWERS: Mapping[str, tuple[type[Question], ...]] = {
+    "text-generation": (GenerateRequest, *TOKENS),
+    # Two texts are as near as their vectors are.
+    "embedding": (EmbedRequest, ScoreRequest, *TOKENS),
+    "rerank": (ScoreRequest, *TOKENS),
+}
+# In the words of the API's routes.
+CAPABILITIES: Mapping[type[Question], tuple[str, ...]] = {
+    GenerateRequest: ("chat.completions", "completions"),
+    EmbedRequest: ("embeddings",),
+    ScoreRequest: ("rerank", "score"),
+    TokenizeRequest: ("tokenize",),
+    DetokenizeRequest: ("detokenize",),
+}
+
+
+def capabilities(card: ModelCard) -> tuple[str, ...]:
+    """What the model of this card may be asked for."""
+    return tuple(word for kind in ANSWERS[card.task] for word in CAPABILITIES[kind])
+
+
+def check(card: ModelCard, request: Question) -> None:
+    """Raise UnsupportedParameter for a request that no model of the card's task answers."""
+    if type(request) not in ANSWERS[card.task]:
+        asked = " or ".join(CAPABILITIES[type(request)])
+        message = f"The model `{card.id}` is for {card.task}; it cannot be asked for {asked}."
+        raise UnsupportedParameter(message, "model")
+
+
+def probe(card: ModelCard) -> Question:
+    """The least that shows that a loaded model answers."""
+    if card.task == "embedding":
+        return EmbedRequest(model=card.id, inputs=("Hello",), account="probe")
+    if card.task == "rerank":
+        pair = ("Hello",)
+        return ScoreRequest(model=card.id, queries=pair, documents=pair, account="probe")
+    sampling = SamplingParams(max_tokens=1)
+    return GenerateRequest(model=card.id, prompt="Hello", sampling=sampling, account="probe")
