@@ -14,6 +14,16 @@ ROUTES = {
     TEXT: "POST",
     "/v1/engines/echo/completions": "POST",
     "/v1/engines/echo/chat/completions": "POST",
+    "/v1/embeddings": "POST",
+    "/v1/rerank": "POST",
+    "/v1/score": "POST",
+    "/v1/tokenize": "POST",
+    "/v1/detokenize": "POST",
+    "/tokenize": "POST",
+    "/detokenize": "POST",
+    "/rerank": "POST",
+    "/score": "POST",
+    "/v1/engines/echo-embed/embeddings": "POST",
     "/v1/models": "GET",
     "/v1/models/echo": "GET",
     "/v1/engines": "GET",
@@ -21,6 +31,20 @@ ROUTES = {
 }
 POSTS = [path for path, method in ROUTES.items() if method == "POST"]
 GOOD = {"prompt": "one", "messages": user("one")}
+PAIR = {"model": "echo-rerank", "query": "one", "documents": ["one"], "queries": "one"}
+# What another body is good for; elsewhere it is GOOD.
+BODIES = {
+    "/v1/embeddings": {"model": "echo-embed", "input": "one"},
+    "/v1/engines/echo-embed/embeddings": {"input": "one"},
+    "/v1/rerank": PAIR,
+    "/rerank": PAIR,
+    "/v1/score": PAIR,
+    "/score": PAIR,
+    "/v1/tokenize": {"prompt": "one"},
+    "/tokenize": {"prompt": "one"},
+    "/v1/detokenize": {"tokens": [1]},
+    "/detokenize": {"tokens": [1]},
+}
 BAD_BODIES = {
     "nothing": b"",
     "text": b"hello",
@@ -54,10 +78,11 @@ def test_a_bad_body_is_a_400(http: httpx.Client, path: str, name: str) -> None:
     assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_json")
 
 
-@pytest.mark.parametrize("path", [CHAT, TEXT])
+@pytest.mark.parametrize("path", [path for path in POSTS if "engines" not in path])
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_unknown_model_is_a_404(http: httpx.Client, path: str, stream: bool) -> None:
-    response = http.post(path, json=GOOD | {"model": "nope", "stream": stream})
+    good = BODIES.get(path, GOOD)
+    response = http.post(path, json=good | {"model": "nope", "stream": stream})
     assert response.status_code == 404
     error = error_of(response)
     assert (error["param"], error["code"]) == ("model", "model_not_found")
@@ -73,7 +98,7 @@ def test_a_wrong_method_is_a_405(http: httpx.Client, path: str, method: str) -> 
 
 @pytest.mark.parametrize(("path", "method"), ROUTES.items())
 def test_a_trailing_slash_is_as_good_as_none(http: httpx.Client, path: str, method: str) -> None:
-    body = GOOD if method == "POST" else None
+    body = BODIES.get(path, GOOD) if method == "POST" else None
     assert http.request(method, f"{path}/", json=body).status_code == 200
 
 

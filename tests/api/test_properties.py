@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -11,15 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from playground.api.serializers import ChatCompletionSerializer, CompletionSerializer
+from playground.api import serializers
 from playground.api.serializers.base import REFUSED
 from tests.api.asking import CHAT, TEXT, text, user
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 MANY = int(os.environ.get("FUZZ_CASES_SLOW", "10000"))
-NAMES = sorted(
-    {*ChatCompletionSerializer.shared().fields, *CompletionSerializer.shared().fields, *REFUSED}
-)
+KINDS = [getattr(serializers, name) for name in serializers.__all__ if name.endswith("Serializer")]
+NAMES = sorted({*REFUSED}.union(*(kind.shared().fields for kind in KINDS)))
 EDGES = st.sampled_from(
     [0, -1, 1, 2, 16, 20, 128, 2**31, 2**63, -(2**63), 10**30, 0.5, 1e308, -1e308, 1e-320]
 )
@@ -46,7 +46,22 @@ MESSAGES = st.lists(
     max_size=4,
 )
 FIELDS = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=8), VALUES, max_size=6)
-BODIES = st.tuples(st.sampled_from([CHAT, TEXT]), FIELDS, MESSAGES, st.text(max_size=30))
+# What each route needs, made of a conversation and a text.
+STARTS: dict[str, Callable[[list[Any], str], dict[str, Any]]] = {
+    CHAT: lambda messages, said: {"messages": messages or user("hi")},
+    TEXT: lambda messages, said: {"prompt": said},
+    "/v1/embeddings": lambda messages, said: {"model": "echo-embed", "input": said},
+    "/v1/rerank": lambda messages, said: {
+        "model": "echo-rerank",
+        "query": said,
+        "documents": [said, "x"],
+    },
+    "/v1/score": lambda messages, said: {"model": "echo-embed", "text_1": said, "text_2": [said]},
+    "/tokenize": lambda messages, said: {"messages": messages} if messages else {"prompt": said},
+    "/detokenize": lambda messages, said: {"tokens": list(said.encode()) or [0]},
+}
+PATHS = st.sampled_from([*STARTS, CHAT, TEXT])
+BODIES = st.tuples(PATHS, FIELDS, MESSAGES, st.text(max_size=30))
 
 
 def check(http: httpx.Client, path: str, body: dict[str, Any]) -> None:
@@ -68,8 +83,7 @@ def run(http: httpx.Client, cases: int) -> None:
     @given(BODIES)
     def law(case: tuple[str, dict[str, Any], list[Any], str]) -> None:
         path, fields, messages, prompt = case
-        start = {"messages": messages or user("hi")} if path == CHAT else {"prompt": prompt}
-        check(http, path, start | fields)
+        check(http, path, STARTS[path](messages, prompt) | fields)
 
     law()
     assert text(http).status_code == 200
