@@ -8,11 +8,14 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
+from psycopg import sql
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = {
@@ -48,6 +51,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def own_database(url: str) -> str:
+    """A new database in the cluster of `url`: servers of one test session share nothing."""
+    name = f"llms_{uuid.uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
 class RunningServer:
     """A server process with its address and its data folder."""
 
@@ -61,6 +72,8 @@ class RunningServer:
         # Coverage of nothing and colours of nobody: what pytest sets is not the server's.
         self.env.pop("PYTEST_CURRENT_TEST", None)
         data.mkdir(parents=True, exist_ok=True)
+        if "DATABASE_URL" in os.environ:
+            self.env["DATABASE_URL"] = own_database(os.environ["DATABASE_URL"])
         self.manage("prepare")
         self.process = self._start()
 

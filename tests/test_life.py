@@ -35,6 +35,7 @@ def text_of(events: list[str]) -> str:
     return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
 
 
+@pytest.mark.database
 def test_second_start_changes_nothing(make_server: MakeServer) -> None:
     first = make_server({"DJANGO_SUPERUSER_PASSWORD": ""})
     secret = first.data / "secret_key"

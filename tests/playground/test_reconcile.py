@@ -1,12 +1,14 @@
 """Which model answers by default, and how the server follows the catalogue."""
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.conf import LazySettings
+from django.db import connections
 
 from inference import InferenceService, errors
 from inference.devices import Device
@@ -42,6 +44,13 @@ def fill(tmp_path: Path) -> None:
 
 def default() -> Any:
     return CatalogueRow.objects.filter(is_default=True).values_list("id", "wish").first()
+
+
+@pytest.fixture(autouse=True)
+async def closed() -> AsyncIterator[None]:
+    """The thread that reads for a coroutine keeps a connection, and PostgreSQL minds."""
+    yield
+    await sync_to_async(connections.close_all)()
 
 
 @pytest.fixture
