@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -51,6 +52,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+COMPILERS = re.compile(r"^(.*-)?(cc|gcc|g\+\+|c\+\+|clang|clang\+\+|cpp|nvcc|as|ld)(-[\d.]+)?$")
+
+
+def path_without_compilers(folder: Path) -> str:
+    """A PATH with everything of this machine's but compilers: no engine may need one to run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for directory in os.environ["PATH"].split(os.pathsep):
+        for program in Path(directory).glob("*"):
+            link = folder / program.name
+            if not COMPILERS.match(program.name) and not link.is_symlink():
+                link.symlink_to(program)
+    return str(folder)
+
+
 def own_database(url: str) -> str:
     """A new database in the cluster of `url`: servers of one test session share nothing."""
     name = f"llms_{uuid.uuid4().hex}"
@@ -69,6 +84,7 @@ class RunningServer:
         self.ws_url = f"ws://127.0.0.1:{self.port}"
         self.log = data / "server.log"
         self.env = {**os.environ, **DEFAULTS, "LLMS_DATA": str(data), **env}
+        self.env["PATH"] = path_without_compilers(data / "bin")
         # Coverage of nothing and colours of nobody: what pytest sets is not the server's.
         self.env.pop("PYTEST_CURRENT_TEST", None)
         data.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -210,10 +211,10 @@ def test_sigterm_while_loading_ends_everything(make_server: MakeServer) -> None:
 
 @pytest.mark.engine
 def test_engine_needs_no_compiler(pocket_server: RunningServer) -> None:
-    """The engine's processes have loaded no inductor: eager mode compiles nothing."""
-    for pid in pocket_server.children():
-        if _name(pid).startswith("VLLM::"):
-            assert "inductor" not in Path(f"/proc/{pid}/maps").read_text()
+    """None is on the PATH of any server of these tests, and this one's engine answers."""
+    path = pocket_server.env["PATH"]
+    assert not any(shutil.which(name, path=path) for name in ("cc", "gcc", "g++", "c++", "clang"))
+    assert shutil.which("lscpu", path=path)
 
 
 def _name(pid: int) -> str:
