@@ -217,6 +217,17 @@ def test_engine_needs_no_compiler(pocket_server: RunningServer) -> None:
     assert shutil.which("lscpu", path=path)
 
 
+@pytest.mark.engine
+def test_no_library_reports_usage(pocket_server: RunningServer) -> None:
+    engines = [p for p in pocket_server.children() if _name(p).startswith("VLLM::")]
+    assert engines
+    for pid in engines:
+        env = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert {b"VLLM_NO_USAGE_STATS=1", b"DO_NOT_TRACK=1", b"HF_HUB_DISABLE_TELEMETRY=1"} <= {
+            *env
+        }
+
+
 def _name(pid: int) -> str:
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
