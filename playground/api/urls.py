@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import re_path
 
 from . import views
+from .description.view import DocumentView
 
 # Any characters, line breaks too: an odd name is an unknown model, not an unknown route.
 MODEL = r"(?P<model>[\s\S]+?)"
@@ -18,5 +19,6 @@ urlpatterns = [
     re_path(rf"^engines/{MODEL}/chat/completions/?\Z", views.ChatCompletionsView.as_view()),
     re_path(rf"^engines/{MODEL}/completions/?\Z", views.CompletionsView.as_view()),
     re_path(rf"^engines/{MODEL}/?\Z", views.EngineView.as_view()),
+    re_path(r"^openapi\.json/?\Z", DocumentView.as_view()),
     re_path(r"", views.UnknownView.as_view()),
 ]
