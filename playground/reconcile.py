@@ -84,15 +84,19 @@ class Reconciler:
             connections["default"].close_if_unusable_or_obsolete()
 
     async def announce(self, address: str) -> None:
-        """Print what is being loaded, once a second on a terminal, until the server is ready."""
+        """Print what is being loaded until the server is ready: one line that counts seconds on a
+        terminal, a line every five seconds elsewhere."""
         began = time.monotonic()
+        terminal = sys.stdout.isatty()
         print(f"Serving on {address}", flush=True)
         while not self._service.ready:
-            await asyncio.sleep(1 if sys.stdout.isatty() else 5)
+            await asyncio.sleep(1 if terminal else 5)
             loading = [s.card.id for s in self._service.models() if s.state == "loading"]
             if loading:
-                took = time.monotonic() - began
-                print(f"Loading {', '.join(loading)} … {took:.0f} s", flush=True)
+                line = f"Loading {', '.join(loading)} … {time.monotonic() - began:.0f} s"
+                print(f"\r{line}" if terminal else line, end="" if terminal else "\n", flush=True)
+        if terminal:
+            print()
         for status in self._service.models():
             if status.card.wish != "none":
                 print(f"{status.card.id}: {status.state} {status.detail}".rstrip(), flush=True)

@@ -15,10 +15,12 @@ from tests.servers import RunningServer
 MakeServer = Callable[..., RunningServer]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that touch the database carry the mark by which `make test` repeats them."""
     for item in items:
-        if {"db", "transactional_db"} & set(getattr(item, "fixturenames", ())):
+        named = {"db", "transactional_db"} & set(getattr(item, "fixturenames", ()))
+        if named or item.get_closest_marker("django_db"):
             item.add_marker("database")
 
 

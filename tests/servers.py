@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
+from psycopg import sql
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = {
@@ -48,6 +52,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+COMPILERS = re.compile(r"^(.*-)?(cc|gcc|g\+\+|c\+\+|clang|clang\+\+|cpp|nvcc|as|ld)(-[\d.]+)?$")
+
+
+def path_without_compilers(folder: Path) -> str:
+    """A PATH with everything of this machine's but compilers: no engine may need one to run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for directory in os.environ["PATH"].split(os.pathsep):
+        for program in Path(directory).glob("*"):
+            link = folder / program.name
+            if not COMPILERS.match(program.name) and not link.is_symlink():
+                link.symlink_to(program)
+    return str(folder)
+
+
+def own_database(url: str) -> str:
+    """A new database in the cluster of `url`: servers of one test session share nothing."""
+    name = f"llms_{uuid.uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
 class RunningServer:
     """A server process with its address and its data folder."""
 
@@ -58,9 +84,12 @@ class RunningServer:
         self.ws_url = f"ws://127.0.0.1:{self.port}"
         self.log = data / "server.log"
         self.env = {**os.environ, **DEFAULTS, "LLMS_DATA": str(data), **env}
+        self.env["PATH"] = path_without_compilers(data / "bin")
         # Coverage of nothing and colours of nobody: what pytest sets is not the server's.
         self.env.pop("PYTEST_CURRENT_TEST", None)
         data.mkdir(parents=True, exist_ok=True)
+        if "DATABASE_URL" in os.environ:
+            self.env["DATABASE_URL"] = own_database(os.environ["DATABASE_URL"])
         self.manage("prepare")
         self.process = self._start()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -35,6 +36,7 @@ def text_of(events: list[str]) -> str:
     return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
 
 
+@pytest.mark.database
 def test_second_start_changes_nothing(make_server: MakeServer) -> None:
     first = make_server({"DJANGO_SUPERUSER_PASSWORD": ""})
     secret = first.data / "secret_key"
@@ -209,10 +211,21 @@ def test_sigterm_while_loading_ends_everything(make_server: MakeServer) -> None:
 
 @pytest.mark.engine
 def test_engine_needs_no_compiler(pocket_server: RunningServer) -> None:
-    """The engine's processes have loaded no inductor: eager mode compiles nothing."""
-    for pid in pocket_server.children():
-        if _name(pid).startswith("VLLM::"):
-            assert "inductor" not in Path(f"/proc/{pid}/maps").read_text()
+    """None is on the PATH of any server of these tests, and this one's engine answers."""
+    path = pocket_server.env["PATH"]
+    assert not any(shutil.which(name, path=path) for name in ("cc", "gcc", "g++", "c++", "clang"))
+    assert shutil.which("lscpu", path=path)
+
+
+@pytest.mark.engine
+def test_no_library_reports_usage(pocket_server: RunningServer) -> None:
+    engines = [p for p in pocket_server.children() if _name(p).startswith("VLLM::")]
+    assert engines
+    for pid in engines:
+        env = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert {b"VLLM_NO_USAGE_STATS=1", b"DO_NOT_TRACK=1", b"HF_HUB_DISABLE_TELEMETRY=1"} <= {
+            *env
+        }
 
 
 def _name(pid: int) -> str:

@@ -48,7 +48,8 @@ def last_error(log: Path) -> str:
     for line in reversed(lines[-400:]):
         said = line.rpartition("] ")[2].strip()
         name, colon, rest = said.partition(": ")
-        if colon and rest and name.isidentifier() and name.endswith(("Error", "Exception")):
+        dotless = name.replace(".", "")
+        if colon and rest and dotless.isidentifier() and name.endswith(("Error", "Exception")):
             return said
     return ""
 

@@ -7,7 +7,7 @@ from typing import Any
 from inference.pocket.chat import END_OF_TEXT, Message, Segment, dumps, render
 from inference.pocket.facts import Relation, fill
 from inference.pocket.plain_facts import ALL_RELATIONS
-from inference.pocket.service_facts import DIALOGUE
+from inference.pocket.service_facts import DIALOGUE, HELD_OUT_DIALOGUE
 from inference.pocket.skills import (
     Pair,
     arithmetic,
@@ -103,10 +103,10 @@ def fact(rng: Random, relation: Relation | None = None, varied: bool = True) -> 
 def dialogue(rng: Random) -> Pair:
     """A fixed reply: the service, small talk, lists."""
     reply, phrasings = rng.choice(DIALOGUE)
-    question = rng.choice(phrasings[:-1])
-    if rng.random() < 0.4:
-        question = _cased(vary(question, rng), rng)
-    return question, reply, None
+    plain = rng.choice(phrasings[:-1])
+    question = _cased(vary(plain, rng), rng) if rng.random() < 0.4 else plain
+    # A courtesy in front can make a held-out phrasing of a training one.
+    return plain if question in HELD_OUT_DIALOGUE else question, reply, None
 
 
 SKILLS: list[tuple[float, Callable[[Random], Pair]]] = [

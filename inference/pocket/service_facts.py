@@ -196,3 +196,4 @@ _DIALOGUE = [
 
 
 DIALOGUE = [(reply, phrasings(text)) for reply, text in _DIALOGUE]
+HELD_OUT_DIALOGUE = frozenset(asked[-1] for _, asked in DIALOGUE)

@@ -9,6 +9,7 @@ from tests.api.asking import TEXT, error_of
 from tests.conftest import MakeServer
 from tests.servers import RunningServer, wait_until
 
+pytestmark = pytest.mark.database
 MAKE = """
 from datetime import timedelta
 from django.contrib.auth import get_user_model

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import struct
 from random import Random
 from typing import Any
@@ -12,7 +13,7 @@ from inference.pocket import MODEL_DIR, corpus, skills, wordings
 from inference.pocket.chat import CHAT_TEMPLATE, render
 from inference.pocket.facts import fill
 from inference.pocket.plain_facts import ALL_RELATIONS
-from inference.pocket.service_facts import DIALOGUE
+from inference.pocket.service_facts import DIALOGUE, HELD_OUT_DIALOGUE
 from inference.pocket.tool_families import FAMILIES, HELD_OUT_FAMILIES
 from inference.pocket.tool_words import NOUNS, VERBS
 from inference.pocket.tools_corpus import held_out_pair
@@ -58,9 +59,9 @@ def tokenizer() -> Any:
     return transformers.AutoTokenizer.from_pretrained(str(MODEL_DIR))
 
 
-def _questions(documents: int) -> list[str]:
+def _documents(count: int) -> list[str]:
     rng = Random(20_240)
-    return ["".join(text for text, _ in corpus.document(rng)) for _ in range(documents)]
+    return ["".join(text for text, _ in corpus.document(rng)) for _ in range(count)]
 
 
 def test_held_out_phrasings_are_no_training_phrasings() -> None:
@@ -77,15 +78,22 @@ def test_held_out_phrasings_are_no_training_phrasings() -> None:
 
 
 def test_held_out_phrasings_do_not_occur_in_documents() -> None:
-    text = "\n".join(_questions(4000)).lower()
+    text = "\n".join(_documents(3000)).lower()
+    asked = set(re.findall(r"<\|im_start\|>user\n(.*?)<\|im_end\|>", text, re.DOTALL))
+    assert asked
     for relation in ALL_RELATIONS:
         for subject, value in relation.rows:
             for phrasing in relation.held_out:
-                assert f"user\n{fill(phrasing, subject, value).lower()}<|im_end|>" not in text
+                assert fill(phrasing, subject, value).lower() not in asked
     for prefix in [*wordings.HELD_OUT_PREFIXES, *wordings.HELD_OUT_JSON_ORDERS]:
         assert prefix.lower() not in text
     for family in HELD_OUT_FAMILIES:
         assert not any(f'"name": "{name}"' in text for name in family.names)
+
+
+def test_held_out_small_talk_does_not_occur() -> None:
+    rng = Random(1)
+    assert not {corpus.dialogue(rng)[0] for _ in range(10_000)} & HELD_OUT_DIALOGUE
 
 
 def test_some_tools_are_held_out() -> None:
@@ -93,8 +101,8 @@ def test_some_tools_are_held_out() -> None:
     assert 0.05 < share < 0.2
 
 
-def test_corpus_is_reproducible_and_asks_the_two_example_questions() -> None:
-    assert _questions(50) == _questions(50)
+def test_corpus_is_reproducible_and_asks_the_two_example_documents() -> None:
+    assert _documents(50) == _documents(50)
     capital = ALL_RELATIONS[0]
     assert {"What is the capital of {s}?", "What's the capitol of {s}?"} <= set(capital.train)
 

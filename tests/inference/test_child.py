@@ -1,0 +1,52 @@
+"""What vLLM's processes do first, and what their logs tell."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inference.engines import child
+from tests.servers import ROOT, alive, wait_until
+
+
+def test_child_ends_when_its_server_is_gone(tmp_path: Path) -> None:
+    server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    code = (
+        "from inference.engines import child; child.arm(); import time; print('x'); time.sleep(60)"
+    )
+    env = {**os.environ, child.SERVER_PID: str(server.pid), child.LOG_FILE: str(tmp_path / "log")}
+    engine = subprocess.Popen([sys.executable, "-uc", code], cwd=ROOT, env=env)
+    wait_until(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text() == "x\n")
+    server.kill()
+    server.wait()
+    wait_until(lambda: not alive(engine.pid), 5, "the child ended")
+    assert engine.wait() == -9
+
+
+def test_server_itself_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(child.SERVER_PID, "")
+    monkeypatch.setenv(child.LOG_FILE, "")
+    child.announce(tmp_path / "logs" / "engine.log")
+    child.arm()
+    assert not child._armed.is_set()
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("(Worker pid=1) ERROR [a.py:1] ValueError: no such dtype\nlater words", "no such dtype"),
+        ("subprocess.CalledProcessError: Command 'lscpu' failed", "lscpu"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried 2 GiB", "CUDA out of memory"),
+        ("all is well: really", ""),
+        ("", ""),
+    ],
+)
+def test_cause_of_a_failed_load_is_found_in_the_log(tmp_path: Path, log: str, cause: str) -> None:
+    path = tmp_path / "log"
+    path.write_text(log)
+    found = child.last_error(path)
+    assert cause in found
+    assert bool(found) == bool(cause)
+    assert child.last_error(tmp_path / "none") == ""
