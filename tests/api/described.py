@@ -14,7 +14,6 @@ from playground.api.description.document import document
 SHAPE = (
     "invalid_type",
     "missing_required_parameter",
-    "unknown_parameter",
     "empty_string",
     "string_too_long",
     "string_does_not_match_pattern",

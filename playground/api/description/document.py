@@ -146,18 +146,23 @@ def responses(row: Operation) -> dict[str, Schema]:
     """What may come back, by status."""
     good: Schema = {JSON: {"schema": ref(row.answer) if row.answer else {"type": "object"}}}
     if row.chunk:
-        good["text/event-stream"] = {
-            "schema": {
-                "type": "string",
-                "description": f"With `stream`: events `data: {{…}}`, each a {row.chunk}, then "
-                "`data: [DONE]`; comments tell of waiting.",
-            }
-        }
+        good["text/event-stream"] = {"schema": _event(row.chunk)}
     refusals = [*row.refusals, *(() if row.public else (401,))]
     notes = NOTES if row.required else {}
     return {
         "200": {"description": row.summary, "headers": _headers(notes), "content": good},
         **{str(status): _refusal(status) for status in sorted({*refusals, 500})},
+    }
+
+
+def _event(chunk: str) -> Schema:
+    """One event of a stream; OpenAPI 3.1 has no word for a sequence of them."""
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": ref(chunk)}
+    return {
+        "type": "object",
+        "description": f"With `stream`: events, the data of each a {chunk}, the last `[DONE]`. "
+        "Comments between them tell of waiting.",
+        "properties": {"data": {"anyOf": [{"const": "[DONE]"}, data]}},
     }
 
 
