@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from typing import Any
 
@@ -71,7 +72,8 @@ def whole() -> dict[str, Any]:
 @cache
 def api(fast: bool = False) -> BaseSchema:
     """The document as schemathesis reads it."""
-    found = dict(whole())
+    # A copy of its own: schemathesis writes into what it reads.
+    found = copy.deepcopy(whole())
     if fast:
         parts = found["components"]
         found["components"] = {**parts, "schemas": quick(parts["schemas"])}

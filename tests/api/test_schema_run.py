@@ -73,6 +73,9 @@ class Run:
             body["model"] = self.model
         if isinstance(body, dict):
             tame(body)
+            if self.model == "pocket":
+                # Left out, an answer may fill the context, at some seconds each.
+                body.setdefault("max_tokens", 16)
 
 
 def tame(body: dict[str, Any]) -> None:
