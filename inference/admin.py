@@ -26,7 +26,7 @@ ASKS = {"preload": "Preload", "pin": "Pin", "unload": "Unload"}
 class CatalogueRowAdmin(admin.ModelAdmin):
     """Cards, with what their models are doing in this server."""
 
-    list_display = ("id", "is_default", "engine", "wish", "state", "load", "buttons")
+    list_display = ("id", "state", "load", "wish", "buttons", "is_default")
     list_filter = ("wish", "engine", "task")
     search_fields = ("id", "source", "notes")
     actions = ("preload", "pin", "unload")

@@ -4,6 +4,7 @@ Start: listen → read the catalogue → load what is wished for → ready.
 End (SIGTERM, Ctrl-C): refuse new work → running answers finish up to DRAIN_SECONDS → engines stop.
 """
 
+# ruff: noqa: E402  (the reactor must be installed before what uses it is imported)
 from __future__ import annotations
 
 import asyncio
@@ -12,7 +13,14 @@ import os
 import sys
 from typing import Any
 
-# Importing Daphne's server installs Twisted's asyncio reactor: it must come before the reactor.
+import uvloop
+from twisted.internet import asyncioreactor
+
+# A reactor over uvloop must be there before Daphne is imported, which else makes one of its own.
+_loop = uvloop.new_event_loop()
+asyncio.set_event_loop(_loop)
+asyncioreactor.install(_loop)
+
 from daphne.server import Server as DaphneServer
 from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
@@ -79,6 +87,16 @@ class Server(DaphneServer):
         """The port is taken, or not ours to use: say so and end with exit code 1."""
         self.failed = True
         super().listen_error(failure)
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Daphne's, less its look at headers that are not in the message."""
+        details = self.connections.get(protocol)
+        if details is None or details.get("disconnected"):
+            return
+        if message["type"] == "http.response.body":
+            protocol.handle_reply(message)
+            return
+        await super().handle_reply(protocol, message)
 
     def kill_all_applications(self) -> defer.Deferred[None]:
         """Daphne calls this before it stops. It would cut every answer; here they may finish."""

@@ -5,6 +5,9 @@ from django.urls import include, path, re_path
 
 from playground import probes
 
+admin.site.site_header = admin.site.site_title = "LLMs for all"
+admin.site.index_title = "Administration"
+
 urlpatterns = [
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),

@@ -52,6 +52,33 @@ class Request(WebRequest):
             self.requestHeaders.setRawHeaders(b"content-type", self._content_types)
         return super().process()
 
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        """A piece in the middle of a stream takes the short way out; the rest is Daphne's."""
+        in_stream = message["type"] == "http.response.body" and message.get("more_body")
+        if in_stream and self.chunked and self.startedWriting and not self.finished:
+            self._send_now(message["body"])
+        else:
+            super().handle_reply(message)
+
+    def _send_now(self, body: bytes) -> None:
+        """Give the socket what it takes at once; what is left waits for the reactor.
+
+        Twisted's own `write` waits for the next turn of the loop in every case, and asks the
+        operating system twice more about a socket that is nearly always ready: a third of what a
+        streamed token costs.
+        """
+        if not body or self.channel is None:
+            return
+        data = b"%x\r\n%b\r\n" % (len(body), body)
+        transport = self.channel.transport
+        waiting = getattr(transport, "dataBuffer", True) or transport._tempDataBuffer
+        sent = 0 if waiting else transport.writeSomeData(data)
+        # A lost connection is told as an exception object; the transport's own write finds it too.
+        if not isinstance(sent, int):
+            sent = 0
+        if sent < len(data):
+            transport.write(data[sent:])
+
     def _refuse(self) -> None:
         """413 as OpenAI's error, then close: the rest of the body is not wanted."""
         self._refused = True

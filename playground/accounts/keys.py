@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections import OrderedDict
@@ -48,6 +49,7 @@ class KeyCache:
         self._read = sync_to_async(read)
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, KeyOwner | None]] = OrderedDict()
+        self._reading: dict[str, asyncio.Task[tuple[float, KeyOwner | None]]] = {}
 
     async def owner_of(self, text: str) -> KeyOwner | None:
         """The owner of a live key; None for every other text."""
@@ -56,10 +58,22 @@ class KeyCache:
         digest = digest_of(text)
         known = self._known.get(digest)
         if known is None or self._age(known) > FRESH_SECONDS:
-            known = await self._refresh(digest, known)
+            known = await self._one_refresh(digest, known)
         owner = known[1]
         expired = owner and owner.expires and owner.expires <= timezone.now()
         return None if expired else owner
+
+    async def _one_refresh(
+        self, digest: str, known: tuple[float, KeyOwner | None] | None
+    ) -> tuple[float, KeyOwner | None]:
+        """All who wait for the same key share one look at the database."""
+        reading = self._reading.get(digest)
+        if reading is None:
+            reading = asyncio.create_task(self._refresh(digest, known))
+            self._reading[digest] = reading
+            reading.add_done_callback(lambda _: self._reading.pop(digest, None))
+        # Shielded: a caller who leaves must not take the answer from the others.
+        return await asyncio.shield(reading)
 
     async def _refresh(
         self, digest: str, known: tuple[float, KeyOwner | None] | None

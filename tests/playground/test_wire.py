@@ -1,0 +1,95 @@
+"""The bytes of requests and answers: limits, bodies of any kind, readers of any speed."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.servers import RunningServer
+
+LIMIT = 20 * 2**20
+
+
+def error_of(response: httpx.Response) -> dict[str, object]:
+    assert response.headers["content-type"] == "application/json"
+    found: dict[str, object] = response.json()["error"]
+    return found
+
+
+def chunks() -> Iterator[bytes]:
+    for _ in range(300):
+        yield b"x" * 2**20
+
+
+@pytest.mark.parametrize("content", [b"x" * (LIMIT + 1), chunks()], ids=["by length", "in chunks"])
+def test_body_beyond_the_limit_is_413(server: RunningServer, content: object) -> None:
+    response = httpx.post(f"{server.url}/v1/chat/completions", content=content)  # type: ignore[arg-type]
+    assert response.status_code == 413
+    assert error_of(response)["code"] == "content_too_large"
+    assert error_of(response)["type"] == "invalid_request_error"
+
+
+def test_announced_length_alone_is_enough(server: RunningServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
+        line.sendall(
+            b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 300000000\r\n\r\n"
+        )
+        assert b"413" in line.recv(4096).split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data", "application/x-www-form-urlencoded", "text/plain", "nonsense"]
+)
+def test_body_is_json_whatever_the_content_type(server: RunningServer, kind: str) -> None:
+    body = json.dumps({"prompt": "a=b&c=%41"}).encode()
+    response = httpx.post(
+        f"{server.url}/v1/completions", content=body, headers={"content-type": kind}
+    )
+    assert response.json()["choices"][0]["text"] == "0:a=b&c=%41 "
+
+
+def test_pages_still_read_their_forms(server: RunningServer) -> None:
+    with httpx.Client(base_url=server.url, follow_redirects=True) as browser:
+        page = browser.get("/admin/login/")
+        token = page.cookies["csrftoken"]
+        form = {
+            "csrfmiddlewaretoken": token,
+            "username": "admin",
+            "password": "a-long-test-password",
+            "next": "/admin/",
+        }
+        assert "Log out" in browser.post("/admin/login/", data=form).text
+
+
+def test_slow_reader_gets_every_token_in_order(server: RunningServer) -> None:
+    words = [f"w{i}-{'x' * 900}" for i in range(1000)]  # half the context
+    body = {"stream": True, "messages": [{"role": "user", "content": " ".join(words)}]}
+    data = json.dumps(body).encode()
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", server.port))
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+            f"Content-Length: {len(data)}\r\n\r\n"
+        )
+        line.sendall(head.encode() + data)
+        time.sleep(1.0)  # the reader's slowness itself: the server's buffers fill meanwhile
+        received = b""
+        while piece := line.recv(2**16):
+            received += piece
+    assert said(received).split() == [f"{i}:{word}" for i, word in enumerate(words)]
+
+
+def said(received: bytes) -> str:
+    """The text of a chunked SSE answer as it came over the line."""
+    rest = received.partition(b"\r\n\r\n")[2]
+    body = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    events = [line[6:] for line in body.decode().split("\n\n") if line.startswith("data: {")]
+    deltas = [json.loads(event)["choices"][0]["delta"] for event in events]
+    return "".join(delta.get("content") or "" for delta in deltas)
