@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from playground.api import urls, views
 from playground.api.description import requests
-from playground.api.description.operations import OPERATIONS
+from playground.api.description.operations import OPERATIONS, Operation
 from playground.api.description.view import DocumentView, document_bytes
 from playground.api.fields import Anything
 from tests.api.asking import error_of, events
@@ -26,23 +26,22 @@ OPERATIONS_BY_PATH = [
     for path, methods in whole()["paths"].items()
     for method, operation in methods.items()
 ]
+ROWS = {row.id: row for row in OPERATIONS.values()}
 EXAMPLES = [
-    (path.replace("{model}", "echo"), name, example["value"])
+    (
+        path.replace("{model}", "echo"),
+        ROWS[operation["operationId"].removesuffix("_by_engine")],
+        example["value"],
+    )
     for path, method, operation in OPERATIONS_BY_PATH
     if method == "post"
-    for name, example in operation["requestBody"]["content"]["application/json"]["examples"].items()
+    for example in operation["requestBody"]["content"]["application/json"]["examples"].values()
 ]
 
 
 def valid(body: Any, name: str) -> None:
     """Fails when the body is not exactly what the component says."""
     jsonschema.Draft202012Validator(component(name)).validate(body)
-
-
-def answer_of(path: str) -> tuple[str, str]:
-    """The names of the schemas of a route's answer and of its stream's events."""
-    view = views.ChatCompletionsView if "chat" in path else views.CompletionsView
-    return OPERATIONS[view].answer, OPERATIONS[view].chunk
 
 
 def test_the_document_is_valid_openapi() -> None:
@@ -89,26 +88,26 @@ async def test_nobody_needs_a_key_for_it(settings: Settings) -> None:
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize(("path", "name", "body"), EXAMPLES)
-def test_every_example_runs(http: httpx.Client, path: str, name: str, body: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("path", "row", "body"), EXAMPLES)
+def test_every_example_runs(
+    http: httpx.Client, path: str, row: Operation, body: dict[str, Any]
+) -> None:
     response = http.post(path, json=body)
     assert response.status_code == 200, response.text
-    answer, chunk = answer_of(path)
     if not body.get("stream"):
-        valid(response.json(), answer)
+        valid(response.json(), row.answer)
         return
     *pieces, done = events(response)
     assert done == "[DONE]"
     for piece in pieces:
-        valid(piece, chunk)
+        valid(piece, row.chunk)
 
 
-@pytest.mark.parametrize(("path", "name", "body"), EXAMPLES)
+@pytest.mark.parametrize(("path", "row", "body"), EXAMPLES)
 def test_required_fields_are_all_that_is_required(
-    http: httpx.Client, path: str, name: str, body: dict[str, Any]
+    http: httpx.Client, path: str, row: Operation, body: dict[str, Any]
 ) -> None:
-    view = views.ChatCompletionsView if "chat" in path else views.CompletionsView
-    needed = {key: body[key] for key in OPERATIONS[view].required}
+    needed = {key: body[key] for key in row.required}
     assert http.post(path, json=needed).status_code == 200
     for key in needed:
         refusal = http.post(path, json={k: v for k, v in needed.items() if k != key})
