@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from inference.abilities import abilities
 from inference.catalogue import ModelCard
 from inference.fleet import Fleet
 from inference.replica import Replica, ReplicaState
@@ -21,6 +22,7 @@ class ModelStatus:
     `state` is unloaded, loading, ready, draining, stopping or failed; `detail` says in words what
     is being done or what went wrong. `tier` is S for a pinned model, else A. `load_seconds` is the
     last measured load time. `capabilities` are the API's routes that the model answers.
+    `abilities` are what requests may ask for.
     """
 
     card: ModelCard
@@ -28,6 +30,7 @@ class ModelStatus:
     detail: str
     tier: str
     max_model_len: int | None
+    abilities: frozenset[str]
     running: int
     waiting: int
     is_default: bool
@@ -68,6 +71,7 @@ class Board:
             detail=detail,
             tier="S" if card.wish == "pin" else "A",
             max_model_len=engines[0].max_model_len if engines else card.max_model_len,
+            abilities=abilities(card),
             running=sum(len(r.leases) for r in replicas),
             waiting=self._scheduler.waiting(card.id),
             is_default=card.is_default,

@@ -22,14 +22,16 @@ ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ROOT / "static" / "vendor"
 STAMP = VENDOR / "versions.txt"
 MANIFESTS = ("package.json", "package-lock.json")
-# Where each library keeps its ES module, and the name under which the pages import it.
+# Where each library keeps what the pages use, and the name under which they use it.
 MODULES = {
     "marked/lib/marked.esm.js": "marked.js",
     "dompurify/dist/purify.es.mjs": "dompurify.js",
+    "swagger-ui-dist/swagger-ui-bundle.js": "swagger-ui.js",
+    "swagger-ui-dist/swagger-ui.css": "swagger-ui.css",
 }
 ARGUMENTS = ["ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]
 OPTIONS: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300}
-SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
+SOURCE_MAP = re.compile(r"^(//# sourceMappingURL=.*|/\*# sourceMappingURL=.*\*/)$", re.MULTILINE)
 
 Run = Callable[[Path], "subprocess.CompletedProcess[str]"]
 

@@ -6,4 +6,5 @@ from playground import views
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("docs/api", views.api_docs, name="api-docs"),
 ]

@@ -147,6 +147,16 @@ REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "playground.api.description.document.Described",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "LLMs for all",
+    "DESCRIPTION": "A clone of the OpenAI API. docs/api.md says what differs.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVERS": [{"url": "/"}],
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "POSTPROCESSING_HOOKS": [],
 }
 
 # --- inference -----------------------------------------------------------------------------------

@@ -36,3 +36,9 @@ def home(request: HttpRequest) -> HttpResponse:
         "must_sign_in": settings.AUTH_MODE == "key" and not request.user.is_authenticated,
     }
     return render(request, "home.html", context)
+
+
+@require_safe
+def api_docs(request: HttpRequest) -> HttpResponse:
+    """The API's description, to read and to try out; it is as public as the description."""
+    return render(request, "api_docs.html")

@@ -68,6 +68,8 @@ class EchoEngine:
             raise UnsupportedParameter(
                 "The echo engine cannot follow a structure.", "response_format"
             )
+        if request.tools and request.tool_choice != "none":
+            raise UnsupportedParameter("The echo engine cannot call tools.", "tools")
         words = all_words(request)
         room = self.max_model_len - len(words)
         if room <= 0:

@@ -62,6 +62,9 @@ class VllmEngine(VllmBase):
         field = "messages" if request.messages is not None else "prompt"
         engine_input = await self._rendered(llm, request)
         prompt_ids: Sequence[int] = engine_input["prompt_token_ids"]
+        if not prompt_ids:
+            # vLLM would find out only when the stream has begun.
+            raise InvalidRequest("A prompt has at least one token.", field)
         max_tokens = self._max_tokens(request, len(prompt_ids), field)
         try:
             params = sampling_params(request.sampling, max_tokens, self._defaults)

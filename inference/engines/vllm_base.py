@@ -286,5 +286,7 @@ def _quiet_environment(kind: str) -> None:
     }
     if kind == "cpu":
         defaults["VLLM_TARGET_DEVICE"] = "cpu"
+        # The first request for logprobs would start a C++ compiler, and without one end the engine.
+        defaults["TORCH_COMPILE_DISABLE"] = "1"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

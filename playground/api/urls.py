@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import re_path
 
 from . import tasks, views
+from .description.view import DocumentView
 
 # Any characters, line breaks too: an odd name is an unknown model, not an unknown route.
 MODEL = r"(?P<model>[\s\S]+?)"
@@ -32,5 +33,6 @@ urlpatterns = [
     re_path(rf"^engines/{MODEL}/completions/?\Z", views.CompletionsView.as_view()),
     re_path(rf"^engines/{MODEL}/embeddings/?\Z", tasks.EmbeddingsView.as_view()),
     re_path(rf"^engines/{MODEL}/?\Z", views.EngineView.as_view()),
+    re_path(r"^openapi\.json/?\Z", DocumentView.as_view()),
     re_path(r"", views.UnknownView.as_view()),
 ]

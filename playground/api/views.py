@@ -21,6 +21,7 @@ from .base import ApiView
 from .body import read_body
 from .choices import collect
 from .errors import json_response
+from .parameters import supported_parameters
 from .serializers import Call, ChatCompletionSerializer, CompletionSerializer
 from .shapes import ChatShape, CompletionShape, Shape
 from .streaming import event_stream
@@ -165,12 +166,14 @@ def live_body(status: ModelStatus) -> dict[str, Any]:
         "state": status.state,
         "detail": status.detail,
         "tier": status.tier,
+        "task": status.card.task,
+        "engine": status.card.engine,
+        "supported_parameters": supported_parameters(status.abilities),
         "running": status.running,
         "waiting": status.waiting,
         "max_model_len": status.max_model_len,
         "default": status.is_default,
         "aliases": list(status.card.aliases),
-        "task": status.card.task,
         "capabilities": list(status.capabilities),
     }
 

@@ -10,7 +10,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.api.asking import error_of
+from tests.api.asking import chat, error_of
 from tests.servers import RunningServer
 
 
@@ -27,6 +27,29 @@ def test_a_model_tells_how_it_is_doing(http: httpx.Client) -> None:
     assert body["llms"]["max_model_len"] == 2048
     assert body["llms"]["default"] is True
     assert {"tier", "running", "waiting", "capabilities"} <= set(body["llms"])
+
+
+UNSUPPORTED_BY_ECHO = {
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+    "response_format": {"type": "json_object"},
+    "structured_outputs": {"regex": "a"},
+}
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED_BY_ECHO)
+def test_a_parameter_that_is_not_listed_is_refused(http: httpx.Client, name: str) -> None:
+    listed = http.get("/v1/models/echo").json()["llms"]["supported_parameters"]
+    assert {"messages", "prompt", "max_tokens", "stream"} <= set(listed)
+    assert name not in listed
+    answer = chat(http, **{name: UNSUPPORTED_BY_ECHO[name]})
+    assert answer.status_code == 400
+    assert error_of(answer)["code"] == "unsupported_parameter"
+
+
+def test_an_engine_that_can_do_all_lists_all(http: httpx.Client) -> None:
+    listed = set(http.get("/v1/models/pocket").json()["llms"]["supported_parameters"])
+    assert {*UNSUPPORTED_BY_ECHO, "temperature", "logit_bias", "best_of"} <= listed
+    assert not {"suffix", "audio", "user", "store", "metadata"} & listed
 
 
 def test_an_alias_leads_to_its_model(client: OpenAI) -> None:

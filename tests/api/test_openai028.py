@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, RunningServer
+from tests.servers import RunningServer
 
-PINS = ROOT / "requirements" / "openai028.txt"
 SEED = """
 import openai
 
@@ -43,21 +39,6 @@ try:
 except openai.error.InvalidRequestError as exc:
     print(exc.code)
 """
-
-
-@pytest.fixture(scope="session")
-def old_python() -> Path:
-    """An environment with the old client, kept from one session to the next."""
-    digest = hashlib.sha256(PINS.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "llms-for-all" / f"openai028-{digest}"
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [str(python), "-m", "pip", "install", "-q", "--no-deps", "-r", str(PINS)]
-        subprocess.run(install, check=True)
-        (folder / "complete").touch()
-    return python
 
 
 def run(python: Path, program: str) -> str:

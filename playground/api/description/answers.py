@@ -1,0 +1,153 @@
+"""JSON Schemas of what the API answers. Every property that may appear is named here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .requests import Schema, nullable, ref
+
+TEXT: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+FLAG: Schema = {"type": "boolean"}
+NUMBER: Schema = {"type": "number"}
+
+
+def _all(properties: dict[str, Schema], **optional: Schema) -> Schema:
+    """An object; `properties` are always there, `optional` ones sometimes."""
+    known = {**properties, **optional}
+    return {"type": "object", "properties": known, "required": list(properties)}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _const(value: Any) -> Schema:
+    return {"const": value}
+
+
+def _enum(*values: Any) -> Schema:
+    return {"enum": list(values)}
+
+
+def answers() -> dict[str, Schema]:
+    """The components that responses refer to."""
+    return {**_shared(), **_chat(), **_completion(), **_models()}
+
+
+def _shared() -> dict[str, Schema]:
+    error = _all({"message": TEXT, "type": TEXT, "param": nullable(TEXT), "code": nullable(TEXT)})
+    return {
+        "Error": _all({"error": error}),
+        "Usage": _all(
+            {
+                "prompt_tokens": COUNT,
+                "completion_tokens": COUNT,
+                "total_tokens": COUNT,
+                "prompt_tokens_details": _all({"cached_tokens": COUNT}),
+            }
+        ),
+    }
+
+
+def _answer(kind: str, choice: Schema) -> Schema:
+    return _all(
+        {
+            "id": TEXT,
+            "object": _const(kind),
+            "created": COUNT,
+            "model": TEXT,
+            "choices": _list(choice),
+        },
+        usage=nullable(ref("Usage")),
+    )
+
+
+def _chat() -> dict[str, Schema]:
+    reasoning = {"reasoning_content": TEXT, "reasoning": TEXT}
+    call = {"name": TEXT, "arguments": TEXT}
+    whole_call = _all({"id": TEXT, "type": _const("function"), "function": _all(call)}, index=COUNT)
+    message = _all(
+        {"role": _const("assistant"), "content": nullable(TEXT), "refusal": nullable(TEXT)},
+        **reasoning,
+        tool_calls=_list(whole_call),
+        function_call=_all(call),
+    )
+    finish = ["stop", "length", "tool_calls", "function_call"]
+    logprobs = nullable(ref("ChatLogprobs"))
+    delta = _all(
+        {},
+        role=_const("assistant"),
+        content=TEXT,
+        refusal=nullable(TEXT),
+        **reasoning,
+        tool_calls=_list(
+            _all({"index": COUNT, "function": _all({}, **call)}, id=TEXT, type=_const("function"))
+        ),
+        function_call=_all({}, **call),
+    )
+    choice = {"index": COUNT, "logprobs": logprobs}
+    token = {"token": TEXT, "logprob": NUMBER, "bytes": nullable(_list(COUNT))}
+    return {
+        "ChatAnswer": _answer(
+            "chat.completion", _all({**choice, "message": message, "finish_reason": _enum(*finish)})
+        ),
+        "ChatChunk": _answer(
+            "chat.completion.chunk",
+            _all({**choice, "delta": delta, "finish_reason": _enum(*finish, None)}),
+        ),
+        "ChatLogprobs": _all(
+            {"content": _list(_all({**token, "top_logprobs": _list(_all(token))}))},
+            refusal={"type": "null"},
+        ),
+    }
+
+
+def _completion() -> dict[str, Schema]:
+    choice = {
+        "index": COUNT,
+        "text": TEXT,
+        "logprobs": nullable(ref("TextLogprobs")),
+    }
+    whole, piece = _enum("stop", "length"), _enum("stop", "length", None)
+    top = {"type": "object", "additionalProperties": NUMBER}
+    return {
+        "CompletionAnswer": _answer("text_completion", _all({**choice, "finish_reason": whole})),
+        "CompletionChunk": _answer("text_completion", _all({**choice, "finish_reason": piece})),
+        "TextLogprobs": _all(
+            {
+                "text_offset": _list(COUNT),
+                "token_logprobs": _list(nullable(NUMBER)),
+                "tokens": _list(TEXT),
+                "top_logprobs": _list(nullable(top)),
+            }
+        ),
+    }
+
+
+def _models() -> dict[str, Schema]:
+    model = {"id": TEXT, "object": _const("model"), "created": COUNT, "owned_by": TEXT}
+    engine = {"id": TEXT, "object": _const("engine"), "owner": TEXT, "ready": FLAG}
+    states = _enum("unloaded", "loading", "ready", "draining", "stopping", "failed")
+    live = {
+        "state": states,
+        "detail": TEXT,
+        "tier": _enum("S", "A"),
+        "engine": TEXT,
+        "task": TEXT,
+        "running": COUNT,
+        "waiting": COUNT,
+        "max_model_len": nullable(COUNT)
+        | {"description": "Tokens of context; null until the model was loaded once."},
+        "default": FLAG,
+        "aliases": _list(TEXT),
+        "capabilities": _list(TEXT),
+        "supported_parameters": _list(TEXT),
+    }
+    return {
+        "Model": _all(model),
+        "ModelDetail": _all({**model, "llms": _all(live)}),
+        "ModelList": _all({"object": _const("list"), "data": _list(ref("Model"))}),
+        "Engine": _all(engine),
+        "EngineList": _all({"object": _const("list"), "data": _list(ref("Engine"))}),
+    }
