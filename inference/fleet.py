@@ -79,12 +79,17 @@ class Fleet:
         """Stop every engine, all at once."""
         await asyncio.gather(*(self.stop(replica_id) for replica_id in list(self._running)))
 
-    async def _watch(self, replica_id: int, engine: Engine) -> None:
-        reason = await engine.died()
-        running = self._running.pop(replica_id)
+    async def bury(self, replica_id: int, reason: str) -> None:
+        """An engine turned out to be dead. Once: whoever finds out later changes nothing."""
+        running = self._running.pop(replica_id, None)
+        if running is None:
+            return
         logger.error("The engine of %s died: %s", running.card.id, reason)
         self._on_death(replica_id, reason)
-        await engine.stop()
+        await running.engine.stop()
+
+    async def _watch(self, replica_id: int, engine: Engine) -> None:
+        await self.bury(replica_id, await engine.died())
 
 
 async def _probe(engine: Engine, card: ModelCard) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from django.conf import settings
 
+from inference.answer import Answer
 from inference.catalogue import Catalogue, ModelCard
 from inference.decisions import Limits, Load, Model, Ticket
 from inference.devices import Device, visible_devices
@@ -42,29 +43,6 @@ from inference.weights import local_folder, measure, source_of
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], float]
-
-
-class Answer:
-    """The stream of one request. Iterate it inside `contextlib.aclosing`: it holds a place.
-
-    A plain async generator would not do: closing one that was never iterated runs no `finally`.
-    """
-
-    __slots__ = ("_outputs", "_release")
-
-    def __init__(self, outputs: AsyncGenerator[Output, None], release: Callable[[], None]) -> None:
-        self._outputs = outputs
-        self._release = release
-
-    def __aiter__(self) -> AsyncGenerator[Output, None]:
-        return self._outputs
-
-    async def aclose(self) -> None:
-        """Stop the answer and free its place; again is no error."""
-        try:
-            await self._outputs.aclose()
-        finally:
-            self._release()
 
 
 class InferenceService:
@@ -103,18 +81,8 @@ class InferenceService:
         check(card, request)
         prepared = await self._prepare_early(card, request)
         asked = self._clock()
-        replica_id = await self._lease(card, request)
-        waited = self._clock() - asked
-        try:
-            engine = self._fleet.engine(replica_id)
-            if engine is None:
-                raise EngineCrashed(f"The engine of `{card.id}` stopped.")
-            if prepared is None:
-                prepared = await engine.prepare(request)
-        except BaseException:
-            self._finish(request.request_id)
-            raise
-        outputs = self._run(engine, prepared, waited)
+        engine, prepared = await self._granted_engine(card, request, prepared)
+        outputs = self._run(engine, prepared, self._clock() - asked)
         return Answer(outputs, lambda: self._finish(request.request_id))
 
     def waiting(self, request_id: str) -> Waiting | None:
@@ -206,7 +174,29 @@ class InferenceService:
         """Check against a loaded copy before queueing: a bad request must not wait for its 400."""
         ready = [r for r in self._replicas(card.id) if r.state is ReplicaState.READY]
         engine = self._fleet.engine(ready[0].id) if ready else None
-        return await engine.prepare(request) if engine else None
+        try:
+            return await engine.prepare(request) if engine else None
+        except EngineCrashed as error:
+            await self._fleet.bury(ready[0].id, error.message)
+            return None
+
+    async def _granted_engine(
+        self, card: ModelCard, request: Question, prepared: Prepared[Question] | None
+    ) -> tuple[Engine, Prepared[Question]]:
+        """Wait for a place. An engine found dead meanwhile costs the request only more waiting."""
+        while True:
+            replica_id = await self._lease(card, request)
+            engine = self._fleet.engine(replica_id)
+            try:
+                if engine is None or not engine.alive:
+                    raise EngineCrashed(f"The engine of `{card.id}` is gone.")
+                return engine, prepared or await engine.prepare(request)
+            except EngineCrashed as error:
+                self._finish(request.request_id)
+                await self._fleet.bury(replica_id, error.message)
+            except BaseException:
+                self._finish(request.request_id)
+                raise
 
     async def _lease(self, card: ModelCard, request: Question) -> int:
         if card.id not in self._scheduler.models:

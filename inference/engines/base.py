@@ -55,6 +55,10 @@ class Engine(Protocol):
 
     max_model_len: int
 
+    @property
+    def alive(self) -> bool:
+        """Whether it may still be asked."""
+
     async def start(self) -> None: ...
 
     async def prepare(self, request: Question) -> Prepared[Question]: ...

@@ -128,6 +128,11 @@ class EchoEngine:
                     Output("", (), index, None, FinishReason.LENGTH, usage), prepared
                 )
 
+    @property
+    def alive(self) -> bool:
+        """Until it is stopped."""
+        return not self._stopped.is_set()
+
     async def died(self) -> str:
         """Never: it lives in this process."""
         await asyncio.Event().wait()

@@ -244,6 +244,11 @@ class VllmBase:
         if not prompt:
             raise InvalidRequest("A prompt has at least one token.", field)
 
+    @property
+    def alive(self) -> bool:
+        """False as soon as vLLM has noticed that its process is gone."""
+        return self._llm is not None and not self._llm.errored
+
     def _alive(self) -> AsyncLLM:
         if self._llm is None or self._llm.errored:
             raise EngineCrashed(f"The engine of `{self._card.id}` is gone.")

@@ -257,3 +257,15 @@ def test_every_error_is_one_of_the_tree() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type)]
     assert all(issubclass(c, InferenceError) for c in classes)
     assert all(c.__name__ in (errors.__doc__ or "") for c in classes)
+
+
+async def test_request_that_finds_its_engine_dead_waits_for_the_next(
+    service: InferenceService,
+) -> None:
+    await said(service, ask("slow"))
+    (replica,) = service._replicas("slow")
+    engine = service._fleet.engine(replica.id)
+    assert engine is not None
+    await engine.stop()  # as a crash that nobody has noticed yet
+    assert len(await said(service, ask("slow"))) == 3
+    assert service._replicas("slow")[0].id != replica.id

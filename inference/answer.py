@@ -1,0 +1,30 @@
+"""The stream that a caller gets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+
+from inference.requests import Output
+
+
+class Answer:
+    """The stream of one request. Iterate it inside `contextlib.aclosing`: it holds a place.
+
+    A plain async generator would not do: closing one that was never iterated runs no `finally`.
+    """
+
+    __slots__ = ("_outputs", "_release")
+
+    def __init__(self, outputs: AsyncGenerator[Output, None], release: Callable[[], None]) -> None:
+        self._outputs = outputs
+        self._release = release
+
+    def __aiter__(self) -> AsyncGenerator[Output, None]:
+        return self._outputs
+
+    async def aclose(self) -> None:
+        """Stop the answer and free its place; again is no error."""
+        try:
+            await self._outputs.aclose()
+        finally:
+            self._release()
