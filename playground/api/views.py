@@ -168,7 +168,7 @@ def live_body(status: ModelStatus) -> dict[str, Any]:
         "tier": status.tier,
         "task": status.card.task,
         "engine": status.card.engine,
-        "supported_parameters": supported_parameters(status.abilities),
+        "supported_parameters": supported_parameters(status.capabilities, status.abilities),
         "running": status.running,
         "waiting": status.waiting,
         "max_model_len": status.max_model_len,

@@ -53,7 +53,9 @@ def test_completion_chunks_conform(http: httpx.Client) -> None:
     *chunks, done = events(text(http, stream=True, stream_options={"include_usage": True}))
     assert done == "[DONE]"
     for chunk in chunks:
-        conforms(chunk, Completion)
+        # OpenAI sends null in all chunks but the last; its client's type forgets that.
+        choices = [c | {"finish_reason": c["finish_reason"] or "stop"} for c in chunk["choices"]]
+        conforms(chunk | {"choices": choices}, Completion)
 
 
 def test_models_conform(http: httpx.Client) -> None:

@@ -233,6 +233,16 @@ def test_strict_callers_hear_of_it_as_an_error(http: httpx.Client) -> None:
     assert error_of(response)["param"] == "colour"
 
 
+def test_metadata_without_an_entry_asks_for_nothing(http: httpx.Client) -> None:
+    strict = {"x-llms-strict": "true"}
+    for path, body in ((CHAT, {"messages": user("x")}), ("/v1/tokenize", {"prompt": "x"})):
+        empty = http.post(path, json=body | {"metadata": {}}, headers=strict)
+        assert empty.status_code == 200
+        assert "x-llms-ignored" not in empty.headers
+        some = http.post(path, json=body | {"metadata": {"a": "b"}}, headers=strict)
+        assert error_of(some)["param"] == "metadata"
+
+
 def test_a_model_that_did_not_load_is_unavailable(http: httpx.Client) -> None:
     response = chat(http, model="echo-broken", stream=True)
     assert response.status_code == 503

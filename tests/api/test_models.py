@@ -52,6 +52,22 @@ def test_an_engine_that_can_do_all_lists_all(http: httpx.Client) -> None:
     assert not {"suffix", "audio", "user", "store", "metadata"} & listed
 
 
+def test_a_model_lists_what_its_task_takes(http: httpx.Client) -> None:
+    def listed(name: str) -> set[str]:
+        return set(http.get(f"/v1/models/{name}").json()["llms"]["supported_parameters"])
+
+    pairs = {"query", "documents", "top_n", "text_1", "text_2", "truncate_prompt_tokens"}
+    tokens = {"prompt", "return_token_strs", "tokens"}
+    vectors = {"input", "dimensions", "encoding_format"}
+    assert vectors | pairs | tokens <= listed("echo-embed")
+    assert pairs | tokens <= listed("echo-rerank")
+    assert tokens <= listed("echo")
+    assert not vectors & listed("echo-rerank") and not (vectors | pairs) & listed("echo")
+    assert not {"stream", "max_tokens", "n", "user"} & (
+        listed("echo-embed") | listed("echo-rerank")
+    )
+
+
 def test_an_alias_leads_to_its_model(client: OpenAI) -> None:
     assert client.models.retrieve("gpt-test").id == "echo"
 

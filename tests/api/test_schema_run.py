@@ -31,7 +31,18 @@ MANY = int(os.environ.get("SCHEMA_CASES_SLOW", "50000"))
 ON_ENGINE = int(os.environ.get("SCHEMA_CASES_ENGINE", "150"))
 RIGHT, WRONG = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 # Of a hundred random cases: chats take schemathesis three times as long to make.
-SHARES = {(TEXT, RIGHT): 35, (TEXT, WRONG): 25, (CHAT, RIGHT): 25, (CHAT, WRONG): 15}
+SHARES = {
+    (TEXT, RIGHT): 30,
+    (TEXT, WRONG): 20,
+    (CHAT, RIGHT): 20,
+    (CHAT, WRONG): 10,
+    ("/v1/embeddings", RIGHT): 5,
+    ("/v1/rerank", RIGHT): 5,
+    ("/v1/score", RIGHT): 5,
+    ("/v1/tokenize", WRONG): 5,
+}
+# Routes that the model under test does not answer.
+POOLS = {"embeddings": "echo-embed", "rerank": "echo-rerank", "score": "echo-rerank"}
 CHECKS = [
     checks.status_code_conformance,
     checks.content_type_conformance,
@@ -42,7 +53,7 @@ REFUSALS = (400, 404, 413)
 
 
 class Run:
-    """Sends cases to one model of a server and keeps count."""
+    """Sends cases to one model of a server, or to that of their route, and keeps count."""
 
     def __init__(self, server: RunningServer, model: str) -> None:
         self.server = server
@@ -66,11 +77,12 @@ class Run:
 
     def _aim(self, case: Case, right: bool) -> None:
         """Random names are unknown models; most cases are to reach an engine."""
+        model = POOLS.get(case.operation.path.rpartition("/")[2], self.model)
         if "model" in case.path_parameters:
-            case.path_parameters["model"] = self.model
+            case.path_parameters["model"] = model
         body = case.body
         if isinstance(body, dict) and (right or isinstance(body.get("model"), str)):
-            body["model"] = self.model
+            body["model"] = model
         if isinstance(body, dict):
             tame(body)
             if self.model == "pocket":

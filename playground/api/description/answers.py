@@ -32,7 +32,7 @@ def _enum(*values: Any) -> Schema:
 
 def answers() -> dict[str, Schema]:
     """The components that responses refer to."""
-    return {**_shared(), **_chat(), **_completion(), **_models()}
+    return {**_shared(), **_chat(), **_completion(), **_tasks(), **_models()}
 
 
 def _shared() -> dict[str, Schema]:
@@ -122,6 +122,41 @@ def _completion() -> dict[str, Schema]:
                 "top_logprobs": _list(nullable(top)),
             }
         ),
+    }
+
+
+def _tasks() -> dict[str, Schema]:
+    """What is answered in one piece."""
+    usage = {"usage": _all({"prompt_tokens": COUNT, "total_tokens": COUNT})}
+    vector: Schema = {"anyOf": [_list(NUMBER), {"type": "string", "contentEncoding": "base64"}]}
+    embedding = {"object": _const("embedding"), "index": COUNT, "embedding": vector}
+    result = {"index": COUNT, "relevance_score": NUMBER}
+    score = {"index": COUNT, "object": _const("score"), "score": NUMBER}
+    results = _list(_all(result, document=_all({"text": TEXT})))
+    return {
+        "EmbeddingList": _all(
+            {"object": _const("list"), "data": _list(_all(embedding)), "model": TEXT, **usage}
+        ),
+        "RerankAnswer": _all({"id": TEXT, "model": TEXT, "results": results, **usage}),
+        "ScoreAnswer": _all(
+            {
+                "id": TEXT,
+                "object": _const("list"),
+                "created": COUNT,
+                "model": TEXT,
+                "data": _list(_all(score)),
+                **usage,
+            }
+        ),
+        "Tokens": _all(
+            {
+                "count": COUNT,
+                "max_model_len": nullable(COUNT),
+                "tokens": _list(COUNT),
+                "token_strs": nullable(_list(TEXT)),
+            }
+        ),
+        "Detokenized": _all({"prompt": TEXT}),
     }
 
 

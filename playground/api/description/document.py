@@ -9,8 +9,8 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.generators import EndpointEnumerator, SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
-from rest_framework import serializers
 
+from ..serializers import BodySerializer
 from .answers import answers
 from .operations import OPERATIONS, Operation
 from .requests import Schema, body_schema, parts, ref
@@ -46,7 +46,7 @@ def document_json() -> bytes:
 
 
 def document() -> dict[str, Any]:
-    """Build the description of every route under `/v1`."""
+    """Build the description of every route under `/v1`, and of those that stand beside it too."""
     found: dict[str, Any] = Generator().get_schema(request=None, public=True)
     components = found.setdefault("components", {})
     components["schemas"] = {**components.get("schemas", {}), **parts(), **answers()}
@@ -68,7 +68,7 @@ class Routes(EndpointEnumerator):
 
 
 class Generator(SchemaGenerator):
-    """spectacular's, over the routes of `/v1`."""
+    """spectacular's, over our routes."""
 
     endpoint_inspector_cls = Routes
 
@@ -99,8 +99,10 @@ class Described(AutoSchema):
         return {name: value for name, value in found.items() if value}
 
     def get_operation_id(self) -> str:
-        """Unique: the routes of openai 0.28 share a view with those of today."""
-        return f"{self.row.id}_by_engine" if self._is_older else self.row.id
+        """Unique: the routes of openai 0.28 and those beside `/v1` share views with the others."""
+        if self._is_older:
+            return f"{self.row.id}_by_engine"
+        return self.row.id if self.path.startswith("/v1/") else f"{self.row.id}_at_root"
 
     def get_summary(self) -> str:
         """One line."""
@@ -130,7 +132,7 @@ class Described(AutoSchema):
     ) -> Schema:
         """From our own fields; spectacular knows only DRF's."""
         found = serializer() if isinstance(serializer, type) else serializer
-        assert isinstance(found, serializers.BaseSerializer)
+        assert isinstance(found, BodySerializer)
         return body_schema(found, self.row.required)
 
     @property

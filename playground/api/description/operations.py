@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import views
+from .. import tasks, views
+from ..serializers.ranking import SIDES
 from .view import DocumentView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one view. `answer` and `chunk` name schemas of `answers`, `required` fields
-    of the body; each of `examples` is a body that runs. Without `public`, key mode asks for a key.
+    """One method of one view. `answer` and `chunk` name schemas of `answers`; `required` are names
+    of fields that a body needs, in each way that is enough. Each of `examples` is a body that runs
+    (with a model of that name). Without `public`, key mode asks for a key.
     """
 
     id: str
@@ -22,13 +24,17 @@ class Operation:
     summary: str
     answer: str = ""
     chunk: str = ""
-    required: tuple[str, ...] = ()
+    required: tuple[tuple[str, ...], ...] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)
     refusals: tuple[int, ...] = ()
     public: bool = False
 
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+DOCUMENTS = ["Tea grows on hills.", "Paris is the capital of France.", "A cat sat."]
+# Placeholders: the default model is for chats.
+EMBEDDER: Mapping[str, Any] = {"model": "my-embedder"}
+RERANKER: Mapping[str, Any] = {"model": "my-reranker"}
 GENERATE = (400, 404, 413, 429, 500, 503, 504)
 
 OPERATIONS: Mapping[type, Operation] = {
@@ -38,7 +44,7 @@ OPERATIONS: Mapping[type, Operation] = {
         summary="Answer a conversation, whole or streamed",
         answer="ChatAnswer",
         chunk="ChatChunk",
-        required=("messages",),
+        required=(("messages",),),
         examples={
             "whole": {"messages": QUESTION, "max_tokens": 30},
             "streamed": {"messages": QUESTION, "max_tokens": 30, "stream": True},
@@ -63,12 +69,80 @@ OPERATIONS: Mapping[type, Operation] = {
         summary="Go on with a text, whole or streamed",
         answer="CompletionAnswer",
         chunk="CompletionChunk",
-        required=("prompt",),
+        required=(("prompt",),),
         examples={
             "whole": {"prompt": "What is the capital of France?", "max_tokens": 30, "echo": True},
             "streamed": {"prompt": "What is the largest planet?", "stream": True},
             "several prompts": {"prompt": ["One", "Two"], "max_tokens": 5, "logprobs": 1},
         },
+        refusals=GENERATE,
+    ),
+    tasks.EmbeddingsView: Operation(
+        id="create_embeddings",
+        tag="Embeddings",
+        summary="Vectors of texts",
+        answer="EmbeddingList",
+        required=(("input",),),
+        examples={
+            "one text": {**EMBEDDER, "input": "The cat sat on the mat."},
+            "several texts, as base64": {
+                **EMBEDDER,
+                "input": ["A cat", "A dog"],
+                "encoding_format": "base64",
+            },
+            "token ids, cut": {**EMBEDDER, "input": [[1, 2, 3], [4]], "truncate_prompt_tokens": 2},
+        },
+        refusals=GENERATE,
+    ),
+    tasks.RerankView: Operation(
+        id="rerank",
+        tag="Rankings",
+        summary="Documents in order of how well they fit a query",
+        answer="RerankAnswer",
+        required=(("query", "documents"),),
+        examples={
+            "all": {**RERANKER, "query": "Where is Paris?", "documents": DOCUMENTS},
+            "the best, without its text": {
+                **RERANKER,
+                "query": "Where is Paris?",
+                "documents": [{"text": each} for each in DOCUMENTS],
+                "top_n": 1,
+                "return_documents": False,
+            },
+        },
+        refusals=GENERATE,
+    ),
+    tasks.ScoreView: Operation(
+        id="score",
+        tag="Rankings",
+        summary="How well texts go together: one against many, or pair by pair",
+        answer="ScoreAnswer",
+        required=SIDES,
+        examples={
+            "one against many": {**RERANKER, "text_1": "Where is Paris?", "text_2": DOCUMENTS},
+            "pair by pair": {**RERANKER, "queries": ["A", "B"], "documents": ["A", "C"]},
+        },
+        refusals=GENERATE,
+    ),
+    tasks.TokenizeView: Operation(
+        id="tokenize",
+        tag="Tokens",
+        summary="The token ids of a text or a conversation",
+        answer="Tokens",
+        required=(("prompt",), ("messages",)),
+        examples={
+            "a text": {"prompt": "What is the capital of France?", "return_token_strs": True},
+            "a conversation": {"messages": QUESTION},
+        },
+        refusals=GENERATE,
+    ),
+    tasks.DetokenizeView: Operation(
+        id="detokenize",
+        tag="Tokens",
+        summary="The text of token ids",
+        answer="Detokenized",
+        required=(("tokens",),),
+        examples={"three tokens": {"tokens": [1, 2, 3]}},
         refusals=GENERATE,
     ),
     views.ModelsView: Operation(

@@ -7,14 +7,22 @@ can say (values that must agree with each other) is left to the checks and told 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-
-from rest_framework import serializers
 
 from .. import checks
 from ..fields import Anything, StrictField
-from ..serializers import base, chat, completion, messages, structured, tools
+from ..serializers import (
+    BodySerializer,
+    base,
+    chat,
+    completion,
+    embeddings,
+    messages,
+    ranking,
+    structured,
+    tools,
+)
 
 Schema = dict[str, Any]
 
@@ -24,18 +32,22 @@ PICTURE = f"^{messages.PICTURE.pattern}$"
 TOKEN_ID: Schema = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 
 
-def body_schema(serializer: serializers.BaseSerializer[Any], required: Iterable[str]) -> Schema:
-    """The whole body of a request."""
-    fields: Mapping[str, Any] = getattr(serializer, "fields", {})
-    ignored: frozenset[str] = getattr(serializer, "ignored", frozenset())
+def body_schema(serializer: BodySerializer, required: Sequence[Iterable[str]]) -> Schema:
+    """The whole body of a request; `required` are the ways to say enough."""
+    bodies = [_body(serializer, set(names)) for names in required]
+    return bodies[0] if len(bodies) == 1 else {"anyOf": bodies}
+
+
+def _body(serializer: BodySerializer, required: set[str]) -> Schema:
+    fields: Mapping[str, Any] = serializer.fields
     return {
         "type": "object",
         "properties": {
-            name: field_schema(field, name in required, name in ignored)
+            name: field_schema(field, name in required, name in serializer.ignored)
             for name, field in fields.items()
         },
         "required": sorted(required),
-        "propertyNames": {"not": {"enum": sorted(base.REFUSED)}},
+        "propertyNames": {"not": {"enum": sorted(serializer.refused - set(fields))}},
     }
 
 
@@ -176,10 +188,17 @@ def _structured_outputs() -> Schema:
 # --- completions ---------------------------------------------------------------------------------
 
 
+def _ids() -> Schema:
+    return _array(TOKEN_ID, completion.MAX_PROMPT_IDS, 1)
+
+
+def _texts_or_ids(most: int, shortest: int = 0) -> Schema:
+    text, ids = _text(shortest=shortest), _ids()
+    return {"anyOf": [text, _array({"anyOf": [text, ids]}, most, 1), ids]}
+
+
 def _prompt() -> Schema:
-    ids = _array(TOKEN_ID, completion.MAX_PROMPT_IDS, 1)
-    several = _array({"anyOf": [{"type": "string"}, ids]}, completion.MAX_PROMPTS, 1)
-    return {"anyOf": [{"type": "string"}, several, ids]}
+    return _texts_or_ids(completion.MAX_PROMPTS)
 
 
 def _suffix() -> Schema:
@@ -234,6 +253,34 @@ def _modalities() -> Schema:
     return _array({"const": "text"}, 4, 1)
 
 
+# --- vectors and rankings ------------------------------------------------------------------------
+
+
+def _inputs() -> Schema:
+    return _texts_or_ids(embeddings.MAX_INPUTS, 1)
+
+
+def _truncation() -> Schema:
+    some = {"type": "integer", "minimum": 1, "maximum": embeddings.MAX_TRUNCATED}
+    return {
+        "description": "Tokens to keep of each text; -1 for as many as fit.",
+        "anyOf": [{"const": -1}, some],
+    }
+
+
+def _ranked_text() -> Schema:
+    text = _text(shortest=1)
+    return {"anyOf": [text, _object({"text": text}, ["text"])]}
+
+
+def _ranked_texts() -> Schema:
+    return {"anyOf": [*_ranked_text()["anyOf"], _documents()]}
+
+
+def _documents() -> Schema:
+    return _array(_ranked_text(), embeddings.MAX_INPUTS, 1)
+
+
 SCHEMAS: Mapping[Callable[..., Any], Callable[..., Schema]] = {
     checks.flag: _flag,
     checks.integer: _integer,
@@ -248,7 +295,13 @@ SCHEMAS: Mapping[Callable[..., Any], Callable[..., Schema]] = {
     structured.structured_outputs: _structured_outputs,
     completion.prompts: _prompt,
     completion.suffix: _suffix,
+    completion.token_ids: _ids,
+    embeddings.inputs: _inputs,
+    embeddings.truncation: _truncation,
     messages.messages: _messages,
+    ranking.documents: _documents,
+    ranking.text: _ranked_text,
+    ranking.texts: _ranked_texts,
     tools.tools: _tools,
     tools.functions: _functions,
     tools.tool_choice: _tool_choice,

@@ -142,7 +142,7 @@ class BodySerializer(serializers.Serializer[Any]):
     ignored: ClassVar[frozenset[str]] = frozenset({"metadata", "user"})
     refused: ClassVar[frozenset[str]] = REFUSED
     # Values of ignored fields that ask for nothing, so that nothing is ignored.
-    harmless: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    harmless: ClassVar[Mapping[str, tuple[Any, ...]]] = {"metadata": ({},)}
 
     @classmethod
     @cache
@@ -163,10 +163,10 @@ class BodySerializer(serializers.Serializer[Any]):
             known = fields.get(name)
             if known is None:
                 self._refuse_or_ignore(name, value)
-                ignored.append(name)
-                continue
-            values[name] = known.to_internal_value(value)
-            if name in self.ignored and value not in self.harmless.get(name, ()):
+            else:
+                values[name] = known.to_internal_value(value)
+            idle = known is None or name in self.ignored
+            if idle and value not in self.harmless.get(name, ()):
                 ignored.append(name)
         if ignored and strict:
             name = ignored[0][:100]

@@ -106,6 +106,7 @@ class ChatCompletionSerializer(SamplingSerializer):
         "verbosity",
     }
     harmless: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        **SamplingSerializer.harmless,
         "service_tier": ("auto", "default"),
         "store": (False,),
         "verbosity": ("medium",),
