@@ -20,7 +20,7 @@ from inference.errors import EngineError
 from inference.requests import Output, Usage
 
 from .base import ApiView
-from .body import read_body
+from .body import read_body, unhurried
 from .errors import json_bytes, json_response
 from .serializers import (
     BodySerializer,
@@ -44,7 +44,10 @@ class TaskView(ApiView):
         """Answer."""
         service = get_service()
         serializer = self.serializer_class.shared()
-        task = serializer.to_task(read_body(request), strict=is_strict(request))
+        task = await unhurried(
+            request,
+            lambda: serializer.to_task(read_body(request), strict=is_strict(request)),
+        )
         asked = model or task.question.model
         card = service.card(asked)
         self.headers |= notes(task.ignored, card, asked)

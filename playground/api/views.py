@@ -18,7 +18,7 @@ from playground.errors import UnknownRoute
 
 from .asking import ask
 from .base import ApiView
-from .body import read_body
+from .body import read_body, unhurried
 from .choices import collect
 from .errors import json_response
 from .parameters import supported_parameters
@@ -40,13 +40,16 @@ class GenerateView(ApiView):
     async def post(self, request: Request, model: str = "") -> HttpResponseBase:
         """Answer, streamed or whole."""
         service = get_service()
-        serializer = self.serializer_class.shared()
-        call = serializer.to_call(read_body(request), strict=is_strict(request))
+        call = await unhurried(request, lambda: self.read(request))
         call = self.addressed(call, service, model)
         shape = self.shape_class(call, call.model, self.request_id)
         if call.stream:
             return await event_stream(service, call, shape, self.request_id)
         return json_response(await whole(service, call, shape))
+
+    def read(self, request: Request) -> Call:
+        """The checked body."""
+        return self.serializer_class.shared().to_call(read_body(request), strict=is_strict(request))
 
     def addressed(self, call: Call, service: InferenceService, model: str) -> Call:
         """The call with the model's card, the caller and our own ids in its requests."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from inference.errors import UnsupportedParameter
@@ -57,6 +58,13 @@ def structured_outputs(value: Any, param: str) -> dict[str, Any] | None:
     return {kind: KINDS[kind](constraint, f"{param}.{kind}")}
 
 
+@dataclass(slots=True)
+class Parts:
+    """How many parts the schemas of one request have together, so far."""
+
+    count: int = 0
+
+
 def tool_name(value: Any, param: str) -> str:
     """A name of a function or a schema."""
     found = checks.text(value, param, 64, 1)
@@ -66,16 +74,18 @@ def tool_name(value: Any, param: str) -> str:
     return found
 
 
-def schema(value: Any, param: str) -> dict[str, Any]:
+def schema(value: Any, param: str, parts: Parts | None = None) -> dict[str, Any]:
     """A JSON schema that an engine can compile: bounded, self-contained, with sane patterns."""
     root = checks.mapping(value, param)
-    nodes = enums = depth = 0
+    parts = parts or Parts()
+    enums = depth = 0
     level: list[Any] = [root]
     while level:
-        depth, nodes = depth + 1, nodes + len(level)
+        depth += 1
+        parts.count += len(level)
         if depth > MAX_SCHEMA_DEPTH:
             _bad_schema(param, f"it is nested more than {MAX_SCHEMA_DEPTH} levels deep.")
-        if nodes > MAX_SCHEMA_NODES:
+        if parts.count > MAX_SCHEMA_NODES:
             _bad_schema(param, f"it has more than {MAX_SCHEMA_NODES} parts.")
         enums += sum(_check_node(node, root, param) for node in level if isinstance(node, dict))
         if enums > MAX_ENUM_VALUES:
@@ -146,7 +156,10 @@ def _regex(value: Any, param: str) -> str:
 
 def _choices(value: Any, param: str) -> list[str]:
     found = checks.array(value, param, MAX_ENUM_VALUES, 1)
-    return [checks.text(each, f"{param}[{i}]", 4096, 1) for i, each in enumerate(found)]
+    texts = [checks.text(each, f"{param}[{i}]", 4096, 1) for i, each in enumerate(found)]
+    if sum(map(len, texts)) > MAX_GRAMMAR:
+        checks.bad(param, f"the choices are longer than {MAX_GRAMMAR} characters together.")
+    return texts
 
 
 KINDS: Mapping[str, Callable[[Any, str], Any]] = {

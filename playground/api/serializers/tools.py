@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from inference.errors import UnsupportedParameter
 
 from .. import checks
-from .structured import schema, tool_name
+from .structured import Parts, schema, tool_name
 
 MAX_TOOLS = 128
 Choice = Literal["none", "auto", "required"] | Mapping[str, str]
@@ -26,19 +26,21 @@ class Toolbox:
 def tools(value: Any, param: str) -> tuple[dict[str, Any], ...]:
     """An array of function tools."""
     found = checks.array(value, param, MAX_TOOLS)
-    return tuple(_tool(each, f"{param}[{i}]") for i, each in enumerate(found))
+    parts = Parts()
+    return tuple(_tool(each, f"{param}[{i}]", parts) for i, each in enumerate(found))
 
 
 def functions(value: Any, param: str) -> tuple[dict[str, Any], ...]:
     """The older spelling: bare functions."""
     found = checks.array(value, param, MAX_TOOLS, 1)
+    parts = Parts()
     return tuple(
-        {"type": "function", "function": _function(each, f"{param}[{i}]")}
+        {"type": "function", "function": _function(each, f"{param}[{i}]", parts)}
         for i, each in enumerate(found)
     )
 
 
-def _tool(value: Any, param: str) -> dict[str, Any]:
+def _tool(value: Any, param: str, parts: Parts) -> dict[str, Any]:
     found = checks.mapping(value, param, 16)
     if "type" not in found:
         checks.missing(f"{param}.type")
@@ -48,10 +50,13 @@ def _tool(value: Any, param: str) -> dict[str, Any]:
         raise UnsupportedParameter(message, f"{param}.type")
     if "function" not in found:
         checks.missing(f"{param}.function")
-    return {"type": "function", "function": _function(found["function"], f"{param}.function")}
+    return {
+        "type": "function",
+        "function": _function(found["function"], f"{param}.function", parts),
+    }
 
 
-def _function(value: Any, param: str) -> dict[str, Any]:
+def _function(value: Any, param: str, parts: Parts) -> dict[str, Any]:
     given = checks.mapping(value, param, 16)
     if "name" not in given:
         checks.missing(f"{param}.name")
@@ -59,7 +64,7 @@ def _function(value: Any, param: str) -> dict[str, Any]:
     if given.get("description") is not None:
         found["description"] = checks.text(given["description"], f"{param}.description", 16_384)
     if given.get("parameters") is not None:
-        found["parameters"] = schema(given["parameters"], f"{param}.parameters")
+        found["parameters"] = schema(given["parameters"], f"{param}.parameters", parts)
     if given.get("strict") is not None:
         found["strict"] = checks.flag(given["strict"], f"{param}.strict")
     return found
