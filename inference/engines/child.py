@@ -35,8 +35,13 @@ def arm() -> None:
     if server is None or int(server) == os.getpid() or _armed.is_set():
         return
     _armed.set()
-    threading.Thread(target=_watch, args=(int(server),), name="lifeline", daemon=True).start()
+    follow(int(server))
     _log_to(os.environ[LOG_FILE])
+
+
+def follow(pid: int) -> None:
+    """End this process when that one ends."""
+    threading.Thread(target=_watch, args=(pid,), name="lifeline", daemon=True).start()
 
 
 def last_error(log: Path) -> str:
