@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.catalogue import ModelCard
 from inference.engines.base import Prepared, Resources
+from inference.engines.grammars import GrammarTrial
 from inference.engines.vllm_base import VllmBase, client_error
 from inference.engines.vllm_chat import ChatParsing, ChatRequest
 from inference.engines.vllm_sampling import sampling_params, structured_params
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput, RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
-GRAMMAR_SECONDS = 5.0
+# One backend for all requests: left to choose for each, vLLM checks with one and compiles with
+# another. Free white space between JSON's tokens is where small models never stop.
+STRUCTURE = {"backend": "xgrammar", "disable_any_whitespace": True}
 
 
 class VllmEngine(VllmBase):
@@ -42,15 +45,24 @@ class VllmEngine(VllmBase):
         super().__init__(card, resources)
         self._defaults: Mapping[str, Any] = {}
         self._chat: ChatParsing | None = None
+        self._trial: GrammarTrial | None = None
 
     async def _loaded(self, llm: AsyncLLM) -> None:
         self._defaults = llm.model_config.get_diff_sampling_param()
         if llm.tokenizer is not None:
             card = self._card
             self._chat = ChatParsing(llm, card.tool_parser, card.reasoning_parser)
+            self._trial = GrammarTrial(llm.tokenizer, llm.model_config.get_vocab_size())
 
     def _engine_args(self) -> dict[str, Any]:
-        return {"logprobs_mode": "raw_logprobs", **super()._engine_args()}
+        own = {"logprobs_mode": "raw_logprobs", "structured_outputs_config": STRUCTURE}
+        return {**own, **super()._engine_args()}
+
+    async def stop(self) -> None:
+        """Also end the child that tries constraints."""
+        if self._trial is not None:
+            await self._trial.close()
+        await super().stop()
 
     async def _prepare(self, request: Question) -> Prepared[Question]:
         from vllm.exceptions import VLLMClientError
@@ -58,7 +70,7 @@ class VllmEngine(VllmBase):
         if not isinstance(request, GenerateRequest):
             raise UnsupportedParameter("This model answers in text only.", "model")
         llm = self._alive()
-        chat = self._chat.for_request(request) if self._chat else None
+        chat = await self._chat.for_request(request) if self._chat else None
         field = "messages" if request.messages is not None else "prompt"
         engine_input = await self._rendered(llm, request)
         prompt_ids: Sequence[int] = engine_input["prompt_token_ids"]
@@ -74,7 +86,8 @@ class VllmEngine(VllmBase):
                 chat.adjust(params)
             await self._verify(llm, params)
         except (VLLMClientError, ValueError) as error:
-            raise client_error(error, None) from error
+            structured = request.sampling.structured is not None
+            raise client_error(error, "response_format" if structured else None) from error
         return Prepared(request, len(prompt_ids), max_tokens, (engine_input, params, chat))
 
     def _max_tokens(self, request: GenerateRequest, prompt_tokens: int, field: str) -> int:
@@ -96,8 +109,7 @@ class VllmEngine(VllmBase):
             )
         return min(room, self._defaults.get("max_tokens", room)) if asked is None else asked
 
-    @staticmethod
-    async def _verify(llm: AsyncLLM, params: Any) -> None:
+    async def _verify(self, llm: AsyncLLM, params: Any) -> None:
         """vLLM's own checks, now rather than after the stream began; grammars off the loop."""
         config = llm.vllm_config
         checks = (
@@ -109,14 +121,9 @@ class VllmEngine(VllmBase):
         if params.structured_outputs is None:
             params.verify(*checks)
             return
-        try:
-            async with asyncio.timeout(GRAMMAR_SECONDS):
-                await asyncio.to_thread(params.verify, *checks)
-        except TimeoutError:
-            raise InvalidRequest(
-                f"This structure took longer than {GRAMMAR_SECONDS:g} s to compile.",
-                "response_format",
-            ) from None
+        if self._trial is not None:
+            await self._trial.check(params.structured_outputs, "response_format")
+        await asyncio.to_thread(params.verify, *checks)
 
     async def _generate(self, prepared: Prepared[Any]) -> AsyncGenerator[Output, None]:
         """vLLM's deltas as Outputs."""
@@ -173,6 +180,8 @@ class _Answer:
     def _output(self, piece: CompletionOutput) -> Output:
         self._completion_tokens += len(piece.token_ids)
         reason = piece.finish_reason
+        if reason == "error" and self._prepared.request.sampling.structured is not None:
+            raise InvalidRequest("The structure left the model nothing to say.", "response_format")
         if reason in ("abort", "error"):
             raise EngineCrashed("The engine gave the request up.")
         logprobs = None
@@ -181,6 +190,9 @@ class _Answer:
                 _logprob(chosen, entry, self._wanted)
                 for chosen, entry in zip(piece.token_ids, piece.logprobs, strict=False)
             ]
+            if reason == "stop" and not isinstance(piece.stop_reason, str):
+                # The token that ended the answer is no part of its text.
+                logprobs = logprobs[:-1]
         output = Output(
             piece.text,
             piece.token_ids,

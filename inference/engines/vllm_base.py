@@ -16,6 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inference.catalogue import ModelCard
 from inference.engines import child, vllm_children
 from inference.engines.base import Prepared, Resources
+from inference.engines.pictures import (
+    check_pictures,
+    has_pictures,
+    refuse_pictures,
+    takes_pictures,
+    unreadable,
+)
+from inference.engines.plain_text import PlainText
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
@@ -53,6 +61,7 @@ class VllmBase:
         self._resources = resources
         self._llm: AsyncLLM | None = None
         self._loading: asyncio.Future[None] | None = None
+        self._plain = PlainText(None)
         self._children = vllm_children.Children()
 
     # --- life ------------------------------------------------------------------------------------
@@ -74,6 +83,7 @@ class VllmBase:
                 self._loading = None
         llm = self._alive()
         self.max_model_len = llm.model_config.max_model_len
+        self._plain = PlainText(llm.tokenizer)
         await self._loaded(llm)
 
     async def _loaded(self, llm: AsyncLLM) -> None:
@@ -194,6 +204,10 @@ class VllmBase:
         from vllm.exceptions import VLLMClientError
 
         field = "messages" if request.messages is not None else "prompt"
+        if not takes_pictures(llm.model_config):
+            refuse_pictures(request.messages)
+        elif has_pictures(request.messages):
+            await asyncio.to_thread(check_pictures, request.messages or ())
         try:
             if request.messages is None:
                 return (await self._read(llm, [request.prompt or ""], params, field))[0]
@@ -205,6 +219,8 @@ class VllmBase:
         except Exception as error:
             if type(error).__module__.startswith("jinja2"):
                 raise InvalidRequest(in_words(error), field) from error
+            if refusal := unreadable(error, request.messages):
+                raise refusal from error
             raise
 
     async def _read(
@@ -221,16 +237,15 @@ class VllmBase:
         rendered: Sequence[Any] = await llm.renderer.render_cmpl_async(parsed, params)
         return rendered
 
-    @staticmethod
     async def _render_chat(
-        llm: AsyncLLM, request: GenerateRequest | TokenizeRequest, params: Any
+        self, llm: AsyncLLM, request: GenerateRequest | TokenizeRequest, params: Any
     ) -> Any:
         from vllm.renderers import ChatParams
 
         kwargs: dict[str, Any] = {"add_generation_prompt": True, **request.chat_template_kwargs}
         if request.tools and getattr(request, "tool_choice", "auto") != "none":
-            kwargs["tools"] = [dict(tool) for tool in request.tools]
-        messages: list[Any] = [message.as_dict() for message in request.messages or ()]
+            kwargs["tools"] = self._plain.tools(request.tools)
+        messages: list[Any] = self._plain.messages(request.messages or ())
         chat = ChatParams(chat_template_kwargs=kwargs)
         _, rendered = await llm.renderer.render_chat_async([messages], chat, params)
         return rendered[0]

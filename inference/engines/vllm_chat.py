@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inference.errors import InvalidRequest, UnsupportedParameter
-from inference.parsing import parsers_for
+from inference.parsing import THINK_MARK, parsers_for
 from inference.requests import FinishReason, GenerateRequest, Output
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class ChatParsing:
             tokenizer=self._tokenizer,
         )
 
-    def for_request(self, request: GenerateRequest) -> ChatRequest | None:
+    async def for_request(self, request: GenerateRequest) -> ChatRequest | None:
         """What the parsers need of a request; None when its answer is plain text.
 
         Raises InvalidRequest for tools that vLLM does not take, UnsupportedParameter for a model
@@ -49,7 +50,10 @@ class ChatParsing:
             raise UnsupportedParameter(
                 "This model calls no tools by itself; name one in tool_choice.", "tools"
             )
-        return ChatRequest(self, request, calls)
+        if not calls:
+            return ChatRequest(self, request, calls)
+        # A hundred tools with large schemas take a while.
+        return await asyncio.to_thread(ChatRequest, self, request, calls)
 
     def make(self, wanted: Any, kwargs: dict[str, Any]) -> Any:
         """A fresh parser: it keeps the state of one stream."""
@@ -111,6 +115,7 @@ class ChatAnswer:
         self._prompt_ids = prompt_ids
         self._named = named
         self._called = False
+        self._thinking = False
 
     def split(self, output: Output) -> None:
         """Put what the text means in its place, in the Output itself."""
@@ -123,12 +128,19 @@ class ChatAnswer:
         )
         output.text = (delta.content or "") if delta else ""
         if delta is not None:
-            output.reasoning = delta.reasoning or ""
+            output.reasoning = self._thought(delta.reasoning or "")
             output.tool_calls = [_call(call) for call in delta.tool_calls or ()]
         self._called = self._called or bool(output.tool_calls)
         # OpenAI says "stop" for a call that was forced by name.
         if output.finish_reason is FinishReason.STOP and self._called and not self._named:
             output.finish_reason = FinishReason.TOOL_CALLS
+
+    def _thought(self, text: str) -> str:
+        """Reasoning without the mark that opens it, which may come in one piece with more."""
+        if not self._thinking and text.strip():
+            self._thinking = True
+            return text.lstrip().removeprefix(THINK_MARK)
+        return text
 
 
 def _call(call: Any) -> dict[str, Any]:
@@ -151,6 +163,7 @@ def _vllm_request(request: GenerateRequest, calls: bool) -> Any:
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
     choice: Any = None
+    structured = request.sampling.structured
     if calls:
         choice = request.tool_choice
         if not isinstance(choice, str):
@@ -159,12 +172,22 @@ def _vllm_request(request: GenerateRequest, calls: bool) -> Any:
         return ChatCompletionRequest(
             model=request.model,
             messages=[{"role": "user", "content": ""}],
-            tools=[dict(tool) for tool in request.tools] if calls else None,
+            tools=[_tool(tool, strict=choice != "auto") for tool in request.tools]
+            if calls
+            else None,
             tool_choice=choice,
             parallel_tool_calls=request.parallel_tool_calls,
+            structured_outputs=dict(structured) if structured and choice == "auto" else None,
         )
     except (ValidationError, ValueError) as error:
         raise InvalidRequest(f"These tools cannot be used: {error}"[:500], "tools") from error
+
+
+def _tool(tool: Mapping[str, Any], strict: bool) -> dict[str, Any]:
+    """A call that was forced follows the tool's schema, whether or not the tool says `strict`."""
+    if not strict:
+        return dict(tool)
+    return {**tool, "function": {**tool["function"], "strict": True}}
 
 
 def _template_of(tokenizer: Any) -> str:

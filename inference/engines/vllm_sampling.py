@@ -17,6 +17,8 @@ DEFAULTED = (
     "frequency_penalty",
     "repetition_penalty",
 )
+# Below this vLLM takes the best token instead of drawing one.
+GREEDY = 1e-5
 
 
 def sampling_params(ours: SamplingParams, max_tokens: int, defaults: Mapping[str, Any]) -> Any:
@@ -33,6 +35,9 @@ def sampling_params(ours: SamplingParams, max_tokens: int, defaults: Mapping[str
         value = defaults.get(name) if value is None else value
         if value is not None:
             values[name] = value
+    if ours.n > 1 and values.get("temperature", 1.0) < GREEDY:
+        # vLLM refuses several greedy answers; the best token alone to draw from is the same.
+        values |= {"temperature": 1.0, "top_k": 1, "top_p": 1.0, "min_p": 0.0}
     return VllmSamplingParams(
         n=ours.n,
         seed=ours.seed,
