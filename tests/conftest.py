@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.api.environments import python_with
 from tests.servers import ROOT, RunningServer
 
 OLD_CLIENT = ROOT / "requirements" / "openai028.txt"
@@ -77,14 +75,5 @@ def pocket_server(server: RunningServer) -> RunningServer:
 
 @pytest.fixture(scope="session")
 def old_python() -> Path:
-    """An environment with the old client, kept from one session to the next."""
-    digest = hashlib.sha256(OLD_CLIENT.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "llms-for-all" / f"openai028-{digest}"
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [str(python), "-m", "pip", "install", "-q", "--no-deps", "-r", str(OLD_CLIENT)]
-        subprocess.run(install, check=True)
-        (folder / "complete").touch()
-    return python
+    """An environment with the old client."""
+    return python_with(OLD_CLIENT)
