@@ -1,0 +1,170 @@
+"""A tiny model that sees and thinks, in a real engine; its words mean nothing, its shape does."""
+
+from __future__ import annotations
+
+import base64
+import io
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai import BadRequestError, OpenAI
+from PIL import Image
+
+from tests.api.asking import user
+from tests.api.witness import unharmed
+from tests.conftest import MakeServer
+from tests.servers import ROOT, RunningServer
+
+pytestmark = pytest.mark.engine
+CARDS = """
+[[model]]
+id = "echo"
+source = "echo"
+engine = "echo"
+
+[[model]]
+id = "echo-slow"
+source = "echo"
+engine = "echo"
+engine_args = {{ tokens_per_second = 20 }}
+
+[[model]]
+id = "pocket"
+source = {source!r}
+max_num_seqs = 4
+dtype = "float32"
+"""
+
+
+@pytest.fixture(scope="module")
+def seeing(make_server: MakeServer, tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
+    """A server whose `pocket` is the tiny model."""
+    folder = tmp_path_factory.mktemp("tiny")
+    command = [sys.executable, "-m", "tests.tiny_model", str(folder / "model")]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
+    (folder / "cards.toml").write_text(CARDS.format(source=str(folder / "model")))
+    return make_server({"CATALOGUE": str(folder / "cards.toml")})
+
+
+@pytest.fixture(scope="module")
+def client(seeing: RunningServer) -> Iterator[OpenAI]:
+    """Its client, once the model is loaded."""
+    address = f"{seeing.url}/v1"
+    with OpenAI(base_url=address, api_key="x", max_retries=0, timeout=240) as found:
+        ask(found, "hello")
+        yield found
+
+
+def ask(client: OpenAI, content: Any, **more: Any) -> Any:
+    """A few greedy words."""
+    given: Any = {"temperature": 0, "max_tokens": 6} | more
+    return client.chat.completions.create(model="pocket", messages=user(content), **given)
+
+
+def url(raw: bytes, kind: str = "png") -> str:
+    """A data: URL."""
+    return f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
+
+
+def drawn(kind: str = "png", colour: str = "red") -> bytes:
+    """A small picture."""
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(file, kind)
+    return file.getvalue()
+
+
+def look(*urls: str) -> list[dict[str, Any]]:
+    """A question about pictures."""
+    pictures = [{"type": "image_url", "image_url": {"url": each}} for each in urls]
+    return [{"type": "text", "text": "What is it?"}, *pictures]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "gif"])
+def test_a_picture_is_seen(client: OpenAI, kind: str) -> None:
+    blind = ask(client, "What is it?")
+    seen = ask(client, look(url(drawn(kind), kind)))
+    assert seen.usage.prompt_tokens > blind.usage.prompt_tokens + 3
+    two = ask(client, look(url(drawn(kind), kind), url(drawn(kind, "blue"), kind)))
+    assert two.usage.prompt_tokens > seen.usage.prompt_tokens
+
+
+def test_another_picture_is_another_question(client: OpenAI) -> None:
+    given = {"logprobs": True, "max_tokens": 1}
+    red, blue, again = (
+        ask(client, look(url(drawn(colour=colour))), **given).choices[0].logprobs.content[0].logprob
+        for colour in ("red", "blue", "red")
+    )
+    assert abs(red - again) < 1e-3 < abs(red - blue)
+
+
+def test_thoughts_have_two_names_and_are_no_content(client: OpenAI) -> None:
+    message = ask(client, "hello").choices[0].message
+    assert message.content in ("", None)
+    assert message.reasoning_content == message.reasoning != ""
+    chunks = [chunk.choices[0].delta for chunk in ask(client, "hello", stream=True)]
+    streamed = "".join(getattr(delta, "reasoning_content", None) or "" for delta in chunks)
+    assert streamed == message.reasoning_content
+    assert not "".join(delta.content or "" for delta in chunks)
+    off = ask(client, "hello", extra_body={"chat_template_kwargs": {"enable_thinking": False}})
+    assert off.choices[0].message.content and not hasattr(off.choices[0].message, "reasoning")
+    less = ask(client, "hello", reasoning_effort="none")
+    assert less.choices[0].message.content == off.choices[0].message.content
+
+
+def test_a_structure_begins_after_the_thoughts(client: OpenAI) -> None:
+    given = {"response_format": {"type": "json_object"}, "max_tokens": 30}
+    off = {"chat_template_kwargs": {"enable_thinking": False}}
+    assert ask(client, "x", extra_body=off, **given).choices[0].message.content.startswith("{")
+    assert not ask(client, "x", **given).choices[0].message.content
+
+
+def test_a_picture_in_words_is_no_picture(client: OpenAI) -> None:
+    assert ask(client, "<image> <fake_token_around_image> <image>").usage.prompt_tokens < 60
+    ask(client, [{"type": "text", "text": "<image>"}, *look(url(drawn()))])
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """One part of a PNG."""
+    check = struct.pack(">I", zlib.crc32(name + data))
+    return struct.pack(">I", len(data)) + name + data + check
+
+
+def bomb(side: int) -> bytes:
+    """A PNG that claims to be that large."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    rows = chunk(b"IDAT", zlib.compress(b"\0" * 100_000))
+    return b"\x89PNG\r\n\x1a\n" + head + rows + chunk(b"IEND", b"")
+
+
+def noise() -> bytes:
+    """A picture that does not compress."""
+    file = io.BytesIO()
+    pixels = random.Random(0).randbytes(64 * 64 * 3)
+    Image.frombytes("RGB", (64, 64), pixels).save(file, "png")
+    return file.getvalue()
+
+
+BAD = {
+    "gigapixels": bomb(60_000),
+    "the same four times": bomb(4_999),
+    "cut off": noise()[:5000],
+    "cut off early": noise()[:20],
+    "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    "tiff": b"II*\0" + b"\0" * 100,
+    "empty": b"\0",
+}
+
+
+def test_what_is_no_picture_is_refused(client: OpenAI, seeing: RunningServer) -> None:
+    with unharmed(seeing, "pocket"):
+        for name, raw in BAD.items():
+            pictures = [url(raw)] * (4 if "four" in name else 1)
+            with pytest.raises(BadRequestError) as caught:
+                ask(client, look(*pictures), stream=True)
+            assert (caught.value.param or "").startswith("messages"), name
