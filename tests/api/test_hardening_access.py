@@ -1,0 +1,217 @@
+"""HARDENING.md, access: who may ask, what a Host or a path may say, and what a log may know."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import socket
+import statistics
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.api.asking import CHAT, TEXT, chat, error_of, user
+from tests.api.test_keys import guarded, key, make_key
+from tests.api.witness import unharmed
+from tests.conftest import MakeServer
+from tests.servers import RunningServer
+
+__all__ = ["guarded", "key"]
+# Routes that answer without a key, whatever the mode. Everything else has to be 401, 403 or 302.
+PUBLIC = {"/healthz", "/readyz"}
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
+ASKED = (
+    "/v1/models", "/v1/models/echo", "/v1/models/nope", "/v1/engines", "/v1/engines/echo",
+    "/v1/engines/echo/completions", "/v1/engines/echo/chat/completions", CHAT, TEXT,
+    "/v1/embeddings", "/v1/files", "/v1", "/v1/", "/v1//models", "/v1/./models",
+    "/v1/%2e%2e/healthz", "/v1/models/../../admin/", "/admin/", "/admin/accounts/apikey/",
+)  # fmt: skip
+
+
+# A1
+@pytest.mark.parametrize("path", ASKED)
+def test_nothing_is_open_without_a_key(guarded: RunningServer, path: str) -> None:
+    for method in METHODS:
+        connection = http.client.HTTPConnection("127.0.0.1", guarded.port, timeout=10)
+        body = json.dumps({"prompt": "x", "messages": user("x")})
+        connection.request(method, path, body, {"Cookie": "sessionid=x", "X-Api-Key": "x"})
+        status = connection.getresponse().status
+        connection.close()
+        assert status in (301, 302, 401, 403), (method, status)
+
+
+@pytest.mark.parametrize("path", sorted(PUBLIC))
+def test_probes_are_public_and_say_little(guarded: RunningServer, path: str) -> None:
+    response = httpx.get(f"{guarded.url}{path}")
+    assert response.status_code == 200
+    assert "echo" not in response.text and len(response.text) < 200
+
+
+# A2
+@pytest.fixture
+def open_server(server: RunningServer) -> Iterator[RunningServer]:
+    """The shared server, unharmed after."""
+    with unharmed(server):
+        yield server
+
+
+def raw(server: RunningServer, head: str, body: str = "") -> str:
+    """What is answered to bytes that no client would send."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as peer:
+        peer.sendall(f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
+        said = b""
+        while more := peer.recv(65536):
+            said += more
+    return said.decode(errors="replace")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1:1@evil", "a b", "[::1", "x" * 5000])
+def test_pages_know_their_own_host_only(server: RunningServer, host: str) -> None:
+    said = raw(server, f"GET /admin/login/ HTTP/1.1\r\nHost: {host}")
+    assert said.split()[1] == "400"
+    assert host not in said.partition("\r\n\r\n")[0]
+
+
+def test_paths_and_proxies_play_no_tricks(open_server: RunningServer) -> None:
+    tricks = {
+        "Daphne-Root-Path: /v1/models": ("/healthz/../secret", "404"),
+        "X-Forwarded-Host: evil.example": ("/v1/models", "200"),
+        "X-Original-URL: /admin/": ("/v1/models", "200"),
+        "X-HTTP-Method-Override: DELETE": ("/v1/models", "200"),
+        "X-Forwarded-For: 1.2.3.4, 5.6.7.8": ("/v1/models", "200"),
+    }
+    for header, (path, status) in tricks.items():
+        said = raw(open_server, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}")
+        assert said.split()[1] == status, (header, said[:300])
+        assert "evil.example" not in said
+    for path in ("/v1/models%00", "/v1/models\\..\\admin", "/v1/%2e%2e/%2e%2e/etc/passwd"):
+        said = raw(open_server, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1")
+        assert said.split()[1] in ("400", "404"), said[:300]
+        assert "root:" not in said
+
+
+# A5
+ODD_KEYS = (
+    "' OR '1'='1", "%00", "sk-llms-\u00fc\u00fc", "\u202esk", "a" * 6000, "sk-llms-" + "_" * 43,
+    "..", "Bearer x", "{}", "-1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD_KEYS, ids=range(len(ODD_KEYS)))
+def test_an_odd_key_is_a_wrong_key(guarded: RunningServer, odd: str) -> None:
+    headers = {"authorization": b"Bearer " + odd.encode()}
+    response = httpx.get(f"{guarded.url}/v1/models", headers=headers)
+    assert response.status_code in (400, 401), response.text
+    assert len(odd) < 9 or odd not in response.text + guarded.log.read_text()
+
+
+def test_a_key_of_a_megabyte_is_cut_off(guarded: RunningServer) -> None:
+    try:
+        said = raw(guarded, f"GET /v1/models HTTP/1.1\r\nAuthorization: Bearer {'k' * 2**20}")
+    except OSError:
+        return
+    assert not said or said.split()[1] in ("400", "401", "431")
+
+
+def test_a_wrong_key_takes_as_long_as_a_nearly_right_one(guarded: RunningServer, key: str) -> None:
+    def median(make: object) -> float:
+        times = []
+        with httpx.Client(base_url=guarded.url) as http_client:
+            for _ in range(60):
+                text = key[:-6] + secrets.token_hex(3) if make else secrets.token_urlsafe(40)
+                started = time.perf_counter()
+                wrong = {"authorization": f"Bearer {text}"}
+                assert http_client.get("/v1/models", headers=wrong).status_code == 401
+                times.append(time.perf_counter() - started)
+        return statistics.median(times)
+
+    near, far = median(True), median(False)
+    assert abs(near - far) < 0.02
+
+
+@pytest.mark.slow
+def test_ten_thousand_wrong_keys_hold_nobody_up(guarded: RunningServer, key: str) -> None:
+    with httpx.Client(base_url=guarded.url) as client:
+        for _ in range(10_000):
+            headers = {"authorization": f"Bearer {secrets.token_urlsafe(40)}"}
+            assert client.get("/v1/models", headers=headers).status_code == 401
+        started = time.perf_counter()
+        good = client.get("/v1/models", headers={"authorization": f"Bearer {key}"})
+        assert good.status_code == 200 and time.perf_counter() - started < 1
+
+
+def test_no_log_holds_a_key(guarded: RunningServer) -> None:
+    fresh = make_key(guarded, f"logged-{secrets.token_hex(4)}")
+    headers = {"authorization": f"Bearer {fresh}"}
+    with httpx.Client(base_url=guarded.url, headers=headers) as client:
+        assert client.post(TEXT, json={"prompt": "x"}).status_code == 200
+        assert client.post(TEXT, json={"prompt": fresh, "n": 0}).status_code == 400
+        assert client.get(f"/v1/models/{fresh}").status_code == 404
+    for log in [guarded.log, *(guarded.data / "logs").rglob("*.log")]:
+        assert fresh not in log.read_text()
+
+
+# A7
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", "/etc/passwd", "%2e%2e%2f", "....//", "x" * 10_000, "\u202e", "echo\n",
+     "file:///etc/passwd", "C:\\", "${HOME}", "{{7*7}}", "echo ", " echo", "ECHO"],
+    ids=range(14),
+)  # fmt: skip
+def test_an_odd_model_is_an_unknown_model(http: httpx.Client, name: str) -> None:
+    for stream in (False, True):
+        response = chat(http, model=name, stream=stream)
+        assert response.status_code == 404
+        assert error_of(response)["code"] == "model_not_found"
+        assert len(response.text) < 500 and "root:" not in response.text
+
+
+# Nothing in silence, and CORS as configured
+def test_unknown_models_may_be_answered_by_the_default_and_it_is_said(
+    make_server: MakeServer,
+) -> None:
+    origin = "https://page.example"
+    server = make_server({"ALIAS_UNKNOWN": "default", "CORS_ORIGINS": origin})
+    with httpx.Client(base_url=server.url) as client:
+        answer = client.post(CHAT, json={"model": "gpt-9", "messages": user("x")})
+        assert (answer.status_code, answer.json()["model"]) == (200, "echo")
+        assert answer.headers["x-llms-model"] == "echo"
+        for known in ("echo", "gpt-test"):
+            answer = client.post(CHAT, json={"model": known, "messages": user("x")})
+            assert "x-llms-model" not in answer.headers
+        odd = client.post(CHAT, json={"model": "a\r\nx: y", "messages": user("x")})
+        assert odd.headers["x-llms-model"] == "echo" and "x" not in odd.headers
+
+        asked = {"origin": origin, "access-control-request-method": "POST"}
+        before = client.options(CHAT, headers=asked)
+        assert before.status_code == 204
+        for response in (
+            before,
+            client.get("/v1/models", headers={"origin": origin}),
+            client.post(CHAT, json={}, headers={"origin": origin}),
+        ):
+            assert response.headers["access-control-allow-origin"] == origin
+            assert "access-control-allow-credentials" not in response.headers
+        for other in ("https://evil.example", "null", f"{origin}.evil.example"):
+            response = client.get("/v1/models", headers={"origin": other})
+            assert "access-control-allow-origin" not in response.headers
+
+
+def test_no_origin_is_welcome_unless_named(http: httpx.Client) -> None:
+    response = http.get("/v1/models", headers={"origin": "https://page.example"})
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_strict_callers_hear_of_the_first_ignored_name(http: httpx.Client) -> None:
+    strict = {"x-llms-strict": "true", "openai-organization": "org", "openai-project": "p"}
+    for more in ({"user": "me"}, {"store": True}, {"anything": 1}):
+        body = {"messages": user("x")} | more
+        loose = http.post(CHAT, json=body)
+        assert loose.headers["x-llms-ignored"] == next(iter(more))
+        refused = http.post(CHAT, json=body, headers=strict)
+        assert refused.status_code == 400
+        assert error_of(refused)["param"] == next(iter(more))
+    assert http.post(CHAT, json={"messages": user("x")}, headers=strict).status_code == 200
