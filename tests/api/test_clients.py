@@ -56,6 +56,7 @@ def test_langchain(python: Path, pocket_server: RunningServer) -> None:
         assert [(c["name"], set(c["args"])) for c in said[way]] == [("get_weather", {"city"})]
     assert is_size(said["function_calling"]) and is_size(said["json_schema"])
     assert isinstance(said["json_mode"], dict)
+    assert said["vectors"][0] == said["vector"] != said["vectors"][1]
     # One token ends the answer and is no part of it.
     assert said["logprobs"] == usage["output_tokens"] - 1
 

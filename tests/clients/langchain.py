@@ -5,7 +5,7 @@ import sys
 from typing import Annotated, Any
 
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, Field
 
 base, model = sys.argv[1:]
@@ -61,6 +61,12 @@ def main() -> None:
     loose = llm.with_structured_output(None, method="json_mode")
     said("json_mode", loose.invoke("Answer in JSON."))
     logprobs = llm.bind(logprobs=True, top_logprobs=2).invoke(QUESTION)
+    # Unless told not to, it sends token ids of OpenAI's own vocabulary, which it downloads first.
+    embeddings = OpenAIEmbeddings(
+        model="my-embedder", base_url=base, api_key="x", check_embedding_ctx_length=False
+    )
+    said("vectors", embeddings.embed_documents(["a cat", "a dog"]))
+    said("vector", embeddings.embed_query("a cat"))
     said("logprobs", len(logprobs.response_metadata["logprobs"]["content"]))
 
 
