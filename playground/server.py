@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 # "Service restart": a browser tries again.
 WS_RESTARTING = 1012
 LAST_WORDS_SECONDS = 2.0
-# How long a thread that tokenises, or reads what the engine sent, waits for a busy event loop to let
+# How long a thread that tokenises, or reads what the engine sent, waits for a busy loop to let
 # it run. With Python's 5 ms, 32 streams that begin together waited four times as long for a token.
 SWITCH_SECONDS = 0.0005
 
