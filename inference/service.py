@@ -287,20 +287,22 @@ class InferenceService:
             if card is None:
                 raise LoadFailed(f"`{load.model}` left the catalogue.")
             await self._fleet.start(load.replica, card, self._resources(card, load))
-        except LoadFailed as error:
-            self._load_failed(load, error)
         except InferenceError as error:
-            self._load_failed(load, LoadFailed(error.message))
+            self._load_failed(load, error.message)
+        except Exception as error:
+            # Whatever an engine's parts raise: else its waiters would wait for ever.
+            logger.exception("Loading %s broke", load.model)
+            self._load_failed(load, f"{type(error).__name__}: {error}"[:500])
         else:
             self._scheduler.loaded(load.replica, self._clock())
         self._step()
 
-    def _load_failed(self, load: Load, error: LoadFailed) -> None:
-        logger.error("%s did not load: %s", load.model, error.message)
-        for request_id in self._scheduler.load_failed(load.replica, error.message, self._clock()):
+    def _load_failed(self, load: Load, reason: str) -> None:
+        logger.error("%s did not load: %s", load.model, reason)
+        for request_id in self._scheduler.load_failed(load.replica, reason, self._clock()):
             future = self._granted.get(request_id)
             if future is not None and not future.done():
-                message = f"The model `{load.model}` did not load: {error.message}"
+                message = f"The model `{load.model}` did not load: {reason}"
                 future.set_exception(LoadFailed(message))
 
     async def _evict(self, replica_id: int) -> None:

@@ -28,7 +28,7 @@ def source_of(card: ModelCard) -> str:
 def measure(card: ModelCard, kind: str) -> Need:
     """Bytes that one replica of this card takes on devices of this kind.
 
-    Raises ModelUnavailable when neither the disk nor the Hub knows the source.
+    Raises ModelUnavailable when neither the disk nor the Hub has a config for the source.
     """
     if card.engine == "echo":
         return Need(int(card.engine_args.get("memory_bytes", 2**20)), 0)
@@ -45,7 +45,12 @@ def measure(card: ModelCard, kind: str) -> Need:
 
 
 def _from_folder(folder: Path) -> tuple[dict[str, Any], int]:
-    config = json.loads((folder / "config.json").read_text())
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(
+            f"The folder `{folder.name}` has no readable config.json: {type(error).__name__}.", 60
+        ) from error
     return config, sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 

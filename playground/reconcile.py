@@ -67,12 +67,15 @@ class Reconciler:
             except DatabaseError as error:
                 # The last known catalogue stays in force until the database is back.
                 logger.warning("The catalogue could not be read: %s", error)
+            except Exception:
+                # Said, and tried again: else no wish would be followed until the next start.
+                logger.exception("The catalogue could not be followed")
 
     async def _follow(self) -> None:
         stamp, cards = await sync_to_async(self._read)()
         if cards is not None:
-            self._stamp = stamp
             await self._service.set_cards(cards)
+            self._stamp = stamp
 
     def _read(self) -> tuple[Any, Any]:
         try:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from django.conf import LazySettings
+from django.test import Client
 
 from tests.api.environments import python_with
 from tests.servers import ROOT, RunningServer
@@ -77,3 +79,16 @@ def pocket_server(server: RunningServer) -> RunningServer:
 def old_python() -> Path:
     """An environment with the old client."""
     return python_with(OLD_CLIENT)
+
+
+@pytest.fixture
+def staff(db: None, settings: LazySettings) -> Client:
+    """A browser of Django's own, signed in as a superuser."""
+    from django.contrib.auth.models import User
+
+    # Pages need hashed static files only in a server; `collectstatic` has not run here.
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+    client = Client()
+    client.force_login(User.objects.create_superuser("staff", password="x"))
+    return client

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from django.conf import LazySettings, settings
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.test import Client
 
@@ -14,15 +13,6 @@ from inference.errors import ModelNotFound
 from inference.models import CatalogueRow
 
 SHIPPED = settings.BASE_DIR / "inference" / "catalogue.toml"
-
-
-@pytest.fixture
-def staff(client: Client, db: None, settings: LazySettings) -> Client:
-    # Pages need hashed static files only in a server; `collectstatic` has not run here.
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
-    client.force_login(User.objects.create_superuser("staff", password="x"))
-    return client
 
 
 def test_shipped_cards_are_good_and_the_first_needs_no_hub() -> None:

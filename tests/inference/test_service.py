@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ CARDS = [
     card("one", max_num_seqs=1, args={"tokens_per_second": 50}),
     card("late", args={"load_seconds": 0.3}),
     card("broken", args={"fail_load": "the disk is made of cheese"}),
+    card("odd", args={"tokens_per_second": "fast"}),
     card("mute", args={"silent_after": 1}),
     card("big", args={"memory_bytes": 6 * GIB, "tokens_per_second": 100}),
     card("bigger", args={"memory_bytes": 7 * GIB}),
@@ -269,3 +271,22 @@ async def test_request_that_finds_its_engine_dead_waits_for_the_next(
     await engine.stop()  # as a crash that nobody has noticed yet
     assert len(await said(service, ask("slow"))) == 3
     assert service._replicas("slow")[0].id != replica.id
+
+
+async def test_load_that_breaks_in_an_unforeseen_way_still_fails_its_waiters(
+    service: InferenceService,
+) -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(LoadFailed, match="fast"):
+            await service.generate(ask("odd"))
+    assert service.model_status("odd").state == "failed"
+
+
+async def test_card_that_cannot_be_measured_stops_no_other(
+    service: InferenceService, tmp_path: Path
+) -> None:
+    broken = ModelCard("broken-folder", str(tmp_path))
+    await service.set_cards([*CARDS, broken])
+    with pytest.raises(ModelUnavailable, match="config.json"):
+        await service.generate(ask("broken-folder"))
+    assert len(await said(service, ask())) == 3

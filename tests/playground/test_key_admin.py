@@ -2,22 +2,11 @@
 
 import re
 
-import pytest
-from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
 
 from playground.accounts.keys import read_key
 from playground.accounts.models import ApiKey, digest_of
-
-
-@pytest.fixture
-def staff(client: Client, db: None, settings: LazySettings) -> Client:
-    # Pages need hashed static files only in a server; `collectstatic` has not run here.
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
-    client.force_login(User.objects.create_superuser("staff", password="x"))
-    return client
 
 
 def test_new_key_is_shown_once_and_only_its_hash_is_kept(staff: Client) -> None:
