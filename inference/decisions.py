@@ -10,27 +10,47 @@ from inference.sizing import Need
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds that an operator sets: queue places in all and per account, seconds of a turn."""
+    """Bounds that an operator sets.
+
+    `queue`, `account_queue`: places in all and per account. `slice`: longest turn in seconds while
+    others wait. `wait`: the bound W on a wait, seconds. `idle`: after so many seconds without a
+    request a model that nobody wished for is unloaded (0: never). `host_bytes`: memory of the
+    machine for the weights of models that sleep.
+    """
 
     queue: int = 1000
     account_queue: int = 200
     slice: float = 900.0
+    wait: float = 1200.0
+    idle: float = 0.0
+    host_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What the scheduler knows of a card."""
+    """What the scheduler knows of a card.
+
+    `replicas` is how many copies there may be; `sleep_bytes` what one that sleeps takes of the
+    machine's memory (0: it cannot sleep).
+    """
 
     id: str
     need: Need
     max_num_seqs: int = 32
     wish: str = "none"
     slice: float | None = None
+    replicas: int = 1
+    sleep_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A request in a queue."""
+    """A request in a queue.
+
+    `prompt_tokens` and `max_tokens` (of the answer) are 0 where they are not known yet.
+    `generated` counts the tokens that it already got before it was preempted, `preempted` how often
+    that happened. `prefix` names the start of its prompt, so that equal ones meet in one replica.
+    """
 
     request_id: str
     model: str
@@ -38,6 +58,12 @@ class Ticket:
     queued_at: float
     weight: float = 1.0
     lane: Lane = Lane.INTERACTIVE
+    prompt_tokens: int = 0
+    max_tokens: int = 0
+    preemptable: bool = False
+    generated: int = 0
+    preempted: int = 0
+    prefix: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +86,28 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do now. Evictions name replicas, preemptions name requests."""
+    """What to do now.
+
+    `evictions` are replicas to unload, `sleeps` replicas that keep their weights in the machine's
+    memory, `wakes` sleeping replicas to bring back. `preemptions` are requests to stop and requeue.
+    """
 
     grants: tuple[Grant, ...] = ()
     loads: tuple[Load, ...] = ()
     evictions: tuple[int, ...] = ()
     preemptions: tuple[str, ...] = ()
+    sleeps: tuple[int, ...] = ()
+    wakes: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.grants or self.loads or self.evictions or self.preemptions)
+        return bool(
+            self.grants
+            or self.loads
+            or self.evictions
+            or self.preemptions
+            or self.sleeps
+            or self.wakes
+        )
 
 
 @dataclass(slots=True)

@@ -68,8 +68,8 @@ class Scheduler:
         """The caller of a waiting request is gone. Unknown ids are no error: grants race this."""
         self._dequeue(model, request_id)
 
-    def finish(self, request_id: str, now: float) -> None:
-        """A running request ended, for whatever reason: its lease is free."""
+    def finish(self, request_id: str, now: float, tokens: int = 0) -> None:
+        """A running request ended after `tokens` tokens, for whatever reason: its lease is free."""
         replica_id = self.running.pop(request_id, None)
         replica = self.replicas.get(replica_id) if replica_id is not None else None
         if replica is not None:
@@ -91,7 +91,7 @@ class Scheduler:
             self._dequeue(model, request_id)
         return failed
 
-    def stopped(self, replica_id: int) -> None:
+    def stopped(self, replica_id: int, now: float) -> None:
         """The replica was unloaded in good order: its memory is free."""
         if replica := self._remove(replica_id):
             self.failures.pop(replica.model, None)

@@ -307,7 +307,7 @@ class InferenceService:
 
     async def _evict(self, replica_id: int) -> None:
         await self._fleet.stop(replica_id)
-        self._scheduler.stopped(replica_id)
+        self._scheduler.stopped(replica_id, self._clock())
         self._step()
 
     def _engine_died(self, replica_id: int, reason: str) -> None:

@@ -35,7 +35,7 @@ def step(s: Scheduler, now: float) -> list[Load]:
     for load in decision.loads:
         s.loaded(load.replica, now)
     for replica in decision.evictions:
-        s.stopped(replica)
+        s.stopped(replica, now)
     return list(decision.loads)
 
 
@@ -173,7 +173,7 @@ def test_memory_of_a_stopping_replica_is_free_for_choosing_but_not_for_loading()
     assert decision.evictions
     assert not decision.loads
     assert not s.schedule(2.0)  # neither a load nor another eviction until it is gone
-    s.stopped(decision.evictions[0])
+    s.stopped(decision.evictions[0], 0.0)
     assert [load.model for load in s.schedule(3.0).loads] == ["b"]
 
 

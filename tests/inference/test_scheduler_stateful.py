@@ -73,7 +73,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.of(ReplicaState.STOPPING))
     @rule(data=st.data())
     def finish_stop(self, data: st.DataObject) -> None:
-        self.s.stopped(data.draw(st.sampled_from(self.of(ReplicaState.STOPPING))))
+        self.s.stopped(data.draw(st.sampled_from(self.of(ReplicaState.STOPPING))), self.now)
 
     @precondition(lambda self: self.s.running)
     @rule(data=st.data())
@@ -134,7 +134,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             for replica in self.of(ReplicaState.LOADING):
                 self.s.loaded(replica, self.now)
             for replica in self.of(ReplicaState.STOPPING):
-                self.s.stopped(replica)
+                self.s.stopped(replica, self.now)
             self.now += 5.0
         assert self.s.waiting() == 0, "somebody starved"
         assert not self.s.running
