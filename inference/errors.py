@@ -9,6 +9,8 @@ InferenceError
 ├── Refused                   this service's state; may work later, `retry_after` in seconds
 │   ├── QueueFull             the server's queue is full
 │   ├── AccountQueueFull      the caller's own share of the queue is full
+│   ├── WaitTooLong           the wait would be longer than the stated bound
+│   ├── ModelQueued           it waits, longer than a silent connection may; its place is kept
 │   ├── ModelUnavailable      the model failed to load, or can never fit beside the pinned ones
 │   └── ShuttingDown          the server is draining
 └── EngineError               broke while running
@@ -71,6 +73,14 @@ class QueueFull(Refused):
 
 class AccountQueueFull(Refused):
     """The caller's own queue places are used up."""
+
+
+class WaitTooLong(Refused):
+    """The predicted wait exceeds the bound that holds for whatever is admitted."""
+
+
+class ModelQueued(Refused):
+    """The request waits longer than a silent connection may. Its place is kept: ask again."""
 
 
 class ModelUnavailable(Refused):

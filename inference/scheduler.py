@@ -170,6 +170,26 @@ class Scheduler:
                 return place_
         return None
 
+    def tickets(self, account: str) -> list[Ticket]:
+        """All that this account waits for, in order of arrival."""
+        found = [t for queue in self.queues.values() for t in queue.values()]
+        return sorted((t for t in found if t.account == account), key=lambda t: t.queued_at)
+
+    def eta(self, request_id: str, now: float) -> float | None:
+        """Seconds until the request is granted; None where it is not known."""
+        return None
+
+    def turn_left(self, replica_id: int, now: float) -> float | None:
+        """Seconds left in the turn of a replica; None while nobody waits for its place."""
+        replica = self.replicas[replica_id]
+        if replica.state is not ReplicaState.READY or not any(self._unserved(now)):
+            return None
+        return max(0.0, replica.ready_at + self._slice(replica) - now)
+
+    def upcoming(self, now: float) -> list[tuple[str, float | None]]:
+        """Models that wait for a place, in the order in which they come, each with its ETA."""
+        return [(model.id, None) for model in self._unserved(now)]
+
     def gated(self, now: float) -> set[int]:
         """Replicas whose turn is over: they finish what runs and take nothing new."""
         return self._plan(now)[2]

@@ -37,7 +37,7 @@ from inference.replica import Replica, ReplicaState
 from inference.requests import Output, Question
 from inference.scheduler import Scheduler
 from inference.sizing import Need
-from inference.status import Board, ModelStatus, Waiting
+from inference.status import Board, ModelStatus, Overview, Queued, Waiting
 from inference.tasks import check
 from inference.weights import local_folder, measure, source_of
 
@@ -82,13 +82,22 @@ class InferenceService:
         prepared = await self._prepare_early(card, request)
         asked = self._clock()
         engine, prepared = await self._granted_engine(card, request, prepared)
-        outputs = self._run(engine, prepared, self._clock() - asked)
-        return Answer(outputs, lambda: self._finish(request.request_id))
+        waited = self._clock() - asked
+        outputs = self._run(engine, prepared, waited)
+        return Answer(outputs, lambda: self._finish(request.request_id), waited)
 
     def waiting(self, request_id: str) -> Waiting | None:
         """Where a request stands in the queue of its model; None when it does not wait."""
         model = self._queued_for.get(request_id)
         return self._board.waiting(model, request_id) if model else None
+
+    def queue(self, account: str) -> list[Queued]:
+        """All that an account waits for, in order of arrival."""
+        return self._board.queue(account)
+
+    def overview(self) -> Overview:
+        """What is loaded where, and what comes next. It tells nothing of who asks."""
+        return self._board.overview()
 
     # --- the catalogue ---------------------------------------------------------------------------
 
@@ -227,11 +236,9 @@ class InferenceService:
         request_id = prepared.request.request_id
         try:
             async with aclosing(engine.generate(prepared)) as outputs:
-                yield await self._first(outputs)
+                yield _waited(await self._first(outputs), waited)
                 async for output in outputs:
-                    if output.usage is not None:
-                        output.usage = dataclasses.replace(output.usage, queue_seconds=waited)
-                    yield output
+                    yield _waited(output, waited)
         except EngineCrashed as error:
             if self.accepting:
                 raise
@@ -369,6 +376,12 @@ class InferenceService:
 
     def _replicas(self, model: str) -> list[Replica]:
         return [r for r in self._scheduler.replicas.values() if r.model == model]
+
+
+def _waited(output: Output, seconds: float) -> Output:
+    if output.usage is not None:
+        output.usage = dataclasses.replace(output.usage, queue_seconds=seconds)
+    return output
 
 
 def _is_local(card: ModelCard) -> bool:

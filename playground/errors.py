@@ -92,6 +92,8 @@ TABLE: dict[type[BaseException], Row] = {
     errors.RequestError: Row(400, BAD, None),
     errors.AccountQueueFull: Row(429, "requests", "rate_limit_exceeded"),
     errors.QueueFull: Row(503, SERVER, "server_overloaded"),
+    errors.WaitTooLong: Row(503, SERVER, "wait_too_long"),
+    errors.ModelQueued: Row(503, SERVER, "model_queued"),
     errors.ModelUnavailable: Row(503, SERVER, "model_unavailable"),
     errors.ShuttingDown: Row(503, SERVER, "server_shutting_down"),
     errors.Refused: Row(503, SERVER, "server_overloaded"),
