@@ -242,6 +242,9 @@ class Simulator:
     def _act(self, decision: Decision) -> None:
         if decision.sleeps or decision.wakes:
             raise BrokenLaw("There is no memory for sleepers here.")
+        for request_id in decision.refusals:
+            self._waiting.remove(request_id)
+            self.lives[request_id].refused = True
         touched = {self._preempt(request_id) for request_id in decision.preemptions}
         touched |= {self._grant(grant.request_id, grant.replica) for grant in decision.grants}
         for device in sorted(touched):
