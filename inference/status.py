@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from inference.abilities import abilities
@@ -14,7 +14,12 @@ from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
 from inference.tasks import capabilities
 
-_BEST_FIRST = (ReplicaState.READY, ReplicaState.LOADING, ReplicaState.STOPPING)
+_BEST_FIRST = (
+    ReplicaState.READY,
+    ReplicaState.LOADING,
+    ReplicaState.SLEEPING,
+    ReplicaState.STOPPING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +107,22 @@ class Coming:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """All of it at a glance; `coming` in the order in which they come.
+class Switch:
+    """How long a model takes to answer: loaded, and woken where it slept. Measured, else None."""
 
-    `load_seconds` is each model's last measured load time.
-    """
+    model: str
+    load_seconds: float | None
+    wake_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All of it at a glance; `coming` in the order in which they come."""
 
     rooms: tuple[Room, ...]
     residents: tuple[Resident, ...]
     coming: tuple[Coming, ...]
-    load_seconds: Mapping[str, float]
+    switches: tuple[Switch, ...]
 
 
 class Board:
@@ -141,17 +152,17 @@ class Board:
             capabilities=capabilities(card),
         )
 
-    def waiting(self, model: str, request_id: str) -> Waiting | None:
-        """Where a request stands in a model's queue; None when it does not wait there."""
-        position = self._scheduler.position(model, request_id)
+    def waiting(self, request_id: str) -> Waiting | None:
+        """Where a request stands in its model's queue; None when it does not wait."""
+        position = self._scheduler.position(request_id)
         if position is None:
             return None
+        model = self._scheduler.queued[request_id]
         eta = self._scheduler.eta(request_id, self._clock())
         replicas = self._replicas(model)
         loading = next((r for r in replicas if r.state is ReplicaState.LOADING), None)
         if loading is not None:
-            since = self._clock() - loading.started
-            return Waiting(model, position, eta, "loading", f"loading for {since:.0f} s")
+            return Waiting(model, position, eta, *self._replica_state(loading, self._clock()))
         is_there = any(r.state is ReplicaState.READY for r in replicas)
         detail = "" if is_there else "other models have their turn"
         return Waiting(model, position, eta, "queued", detail)
@@ -161,36 +172,41 @@ class Board:
         now = self._clock()
         found = []
         for ticket in self._scheduler.tickets(account):
-            if waiting := self.waiting(ticket.model, ticket.request_id):
+            if waiting := self.waiting(ticket.request_id):
                 found.append(Queued(ticket.request_id, now - ticket.queued_at, waiting))
-        return found
+        return sorted(found, key=lambda queued: -queued.queued_seconds)
 
     def overview(self) -> Overview:
         """Devices, what they hold, and what comes next."""
         scheduler, now = self._scheduler, self._clock()
         replicas = list(scheduler.replicas.values())
         free = free_bytes(scheduler.devices, replicas)
-        gated = scheduler.gated(now)
         return Overview(
             tuple(Room(device, max(0, free[device.id])) for device in scheduler.devices),
-            tuple(self._resident(replica, gated, now) for replica in replicas),
+            tuple(self._resident(replica, now) for replica in replicas),
             tuple(
                 Coming(model, scheduler.waiting(model), eta)
                 for model, eta in scheduler.upcoming(now)
             ),
-            dict(self._fleet.load_seconds),
+            tuple(self._switches()),
         )
 
-    def _resident(self, replica: Replica, gated: set[int], now: float) -> Resident:
+    def _switches(self) -> Iterator[Switch]:
+        for model in self._scheduler.models:
+            known = self._scheduler.estimates.of(model)
+            if known.load or known.wake:
+                yield Switch(model, known.load.value, known.wake.value)
+
+    def _resident(self, replica: Replica, now: float) -> Resident:
         model = self._scheduler.models.get(replica.model)
-        state, detail = self._replica_state(replica, gated, now)
+        state, detail = self._replica_state(replica, now)
         return Resident(
             model=replica.model,
             state=state,
             detail=detail,
             tier=_tier(model.wish if model else "none"),
             devices=replica.devices,
-            bytes_per_device=replica.bytes_per_device,
+            bytes_per_device=replica.device_bytes,
             running=len(replica.leases),
             waiting=self._scheduler.waiting(replica.model),
             ready_in=self._ready_in(replica, now),
@@ -198,10 +214,11 @@ class Board:
         )
 
     def _ready_in(self, replica: Replica, now: float) -> float | None:
-        took = self._fleet.load_seconds.get(replica.model)
-        if replica.state is not ReplicaState.LOADING or took is None:
+        known = self._scheduler.estimates.of(replica.model)
+        takes = (known.wake if replica.waking else known.load).value
+        if replica.state is not ReplicaState.LOADING or takes is None:
             return None
-        return max(0.0, took - (now - replica.started))
+        return max(0.0, takes - (now - replica.started))
 
     def _replicas(self, model: str) -> list[Replica]:
         return [r for r in self._scheduler.replicas.values() if r.model == model]
@@ -211,14 +228,14 @@ class Board:
             failure = self._scheduler.failures.get(model)
             return ("failed", failure.reason) if failure else ("unloaded", "")
         best = min(replicas, key=lambda r: _BEST_FIRST.index(r.state))
-        now = self._clock()
-        return self._replica_state(best, self._scheduler.gated(now), now)
+        return self._replica_state(best, self._clock())
 
     @staticmethod
-    def _replica_state(replica: Replica, gated: set[int], now: float) -> tuple[str, str]:
+    def _replica_state(replica: Replica, now: float) -> tuple[str, str]:
         if replica.state is ReplicaState.LOADING:
-            return "loading", f"loading for {now - replica.started:.0f} s"
-        if replica.state is ReplicaState.READY and replica.id in gated:
+            verb = "waking" if replica.waking else "loading"
+            return "loading", f"{verb} for {now - replica.started:.0f} s"
+        if replica.state is ReplicaState.READY and replica.closing:
             return "draining", "its turn is over; running answers finish"
         return str(replica.state), ""
 

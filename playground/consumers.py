@@ -150,6 +150,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         outbox = Outbox(lambda fields: self.say(type="token", id=name, **fields))
         async with contextlib.aclosing(stream), contextlib.aclosing(outbox):
             async for output in stream:
+                if output is requests.PULSE:
+                    if told := self.waiting_news(request.request_id):
+                        await self.say(type="waiting", id=name, **told)
+                    continue
                 tally.count(output, time.monotonic())
                 outbox.put(output.text, output.reasoning, tally.tokens)
             await outbox.sent()

@@ -87,7 +87,14 @@ def status_body(overview: Overview, accepting: bool) -> dict[str, Any]:
             for each in overview.residents
         ],
         "next": [asdict(each) | {"eta": seconds(each.eta)} for each in overview.coming],
-        "load_seconds": {name: seconds(took) for name, took in overview.load_seconds.items()},
+        "switching": [
+            {
+                "model": each.model,
+                "load_seconds": seconds(each.load_seconds),
+                "wake_seconds": seconds(each.wake_seconds),
+            }
+            for each in overview.switches
+        ],
     }
 
 

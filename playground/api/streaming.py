@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import StreamingHttpResponse
 
 from inference import Answer, InferenceService, Waiting
-from inference.requests import GenerateRequest, Output, Usage
+from inference.requests import PULSE, GenerateRequest, Output, Usage
 from playground.errors import error_body
 
 from .asking import Stream, ask
@@ -69,18 +69,22 @@ async def sse(
     begun = False
     opening = asyncio.create_task(_open(service, call.requests))
     used: list[Usage] = []
+    news = News(service, call.requests)
     try:
-        async for comment in _news(service, call.requests, opening):
+        async for comment in _until_open(news, opening):
             begun = True
             yield comment
         stream, first = await opening
-        waited = stream.queue_seconds if isinstance(stream, Answer) else None
-        if waited is not None and not begun:
-            headers[QUEUE_SECONDS] = f"{waited:.3f}"
+        if isinstance(stream, Answer) and not begun:
+            headers[QUEUE_SECONDS] = f"{stream.queue_seconds:.3f}"
         begun = True
         used += [first.usage] if first.usage else []
         yield shape.opening() + shape.chunk(first)
         async for output in stream:
+            if output is PULSE:
+                if comment := news.comment():
+                    yield comment
+                continue
             if output.usage is not None:
                 used.append(output.usage)
             yield shape.chunk(output)
@@ -99,7 +103,7 @@ async def _open(
     """Wait for the turn and the first output."""
     stream = await ask(service, requests)
     try:
-        return stream, await anext(aiter(stream))
+        return stream, await anext(output async for output in stream if output is not PULSE)
     except BaseException:
         await stream.aclose()
         raise
@@ -113,31 +117,44 @@ async def _leave(opening: asyncio.Task[tuple[Stream, Output]]) -> None:
         await opening.result()[0].aclose()
 
 
-async def _news(
-    service: InferenceService,
-    requests: Sequence[GenerateRequest],
-    opening: asyncio.Task[tuple[Stream, Output]],
+class News:
+    """What a waiting client is told: of each change of place, and something every so often."""
+
+    def __init__(self, service: InferenceService, requests: Sequence[GenerateRequest]) -> None:
+        self._service = service
+        self._requests = requests
+        self._told: object = None
+        self._due = 0.0
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which there may be something to tell."""
+        return min(NEWS_SECONDS, max(0.0, self._due - time.monotonic()))
+
+    def comment(self) -> bytes:
+        """What is new; nothing where nothing is."""
+        news, now = self._waiting(), time.monotonic()
+        place = (news.position, news.stage, news.eta is None) if news else ()
+        if place == self._told and now < self._due:
+            return b""
+        self._told, self._due = place, now + settings.KEEPALIVE_SECONDS
+        return waiting_comment(self._requests[0].model, news)
+
+    def _waiting(self) -> Waiting | None:
+        """The first of several prompts that waits for its turn."""
+        found = (self._service.waiting(each.request_id) for each in self._requests)
+        return next((news for news in found if news), None)
+
+
+async def _until_open(
+    news: News, opening: asyncio.Task[tuple[Stream, Output]]
 ) -> AsyncGenerator[bytes, None]:
-    """Comments until the first output is there: proxies cut what is silent for a minute.
-
-    One comes with each change of place, and one at least every KEEPALIVE_SECONDS.
-    """
-    keepalive = settings.KEEPALIVE_SECONDS
-    told: tuple[object, ...] = ()
-    pause = min(GRACE_SECONDS, keepalive)
-    due = 0.0
+    """Comments until the first output is there: proxies cut what is silent for a minute."""
+    pause = min(GRACE_SECONDS, settings.KEEPALIVE_SECONDS)
     while not (await asyncio.wait({opening}, timeout=pause))[0]:
-        news, now = first_waiting(service, requests), time.monotonic()
-        place = (news.position, news.stage, news.eta is None) if news else ("working",)
-        if place != told or now >= due:
-            told, due = place, now + keepalive
-            yield waiting_comment(requests[0].model, news)
-        pause = min(NEWS_SECONDS, max(0.0, due - now))
-
-
-def first_waiting(service: InferenceService, requests: Sequence[GenerateRequest]) -> Waiting | None:
-    """The first of several prompts that waits for its turn."""
-    return next((w for each in requests if (w := service.waiting(each.request_id))), None)
+        if comment := news.comment():
+            yield comment
+        pause = news.pause
 
 
 def waiting_comment(model: str, news: Waiting | None) -> bytes:

@@ -213,6 +213,7 @@ def _queue() -> dict[str, Schema]:
         "ready_in": nullable(NUMBER),
         "turn_left": nullable(NUMBER),
     }
+    took = nullable(NUMBER) | {"description": "Measured; null where it never happened."}
     status = {
         "object": _const("status"),
         "created": COUNT,
@@ -220,7 +221,7 @@ def _queue() -> dict[str, Schema]:
         "devices": _list(_all(device)),
         "resident": _list(_all(resident)),
         "next": _list(_all({"model": TEXT, "waiting": COUNT, "eta": eta})),
-        "load_seconds": {"type": "object", "additionalProperties": NUMBER},
+        "switching": _list(_all({"model": TEXT, "load_seconds": took, "wake_seconds": took})),
     }
     return {
         "QueueList": _all({"object": _const("list"), "data": _list(_all(waiting))}),
