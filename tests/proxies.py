@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,8 @@ import httpx
 
 from tests.servers import RunningServer, free_port, wait_until
 
+# Debian puts it where only root's PATH leads.
+PROGRAMS = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
 CONFIG = """
 daemon off;
 worker_processes 1;
@@ -47,7 +50,8 @@ class Nginx:
         config.write_text(
             CONFIG.format(folder=folder, port=self.port, upstream=server.url, silence=silence)
         )
-        program = shutil.which("nginx") or "/usr/sbin/nginx"
+        program = shutil.which("nginx", path=PROGRAMS)
+        assert program is not None
         self.process = subprocess.Popen(
             [program, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)],
             stdin=subprocess.DEVNULL,

@@ -103,7 +103,10 @@ async def _open(
     """Wait for the turn and the first output."""
     stream = await ask(service, requests)
     try:
-        return stream, await anext(output async for output in stream if output is not PULSE)
+        outputs = aiter(stream)
+        while (output := await anext(outputs)) is PULSE:
+            pass
+        return stream, output
     except BaseException:
         await stream.aclose()
         raise

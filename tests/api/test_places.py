@@ -156,6 +156,23 @@ def test_the_stock_client_is_served_in_its_kept_place_and_computed_once(
     assert waits(turns, "once") == turns.model("once")["running"] == 0
 
 
+def test_whose_wait_would_be_too_long_hears_it_at_once(turns: RunningServer) -> None:
+    def stream(model: str) -> None:
+        body = ASKED | {"model": model, "stream": True}
+        assert httpx.post(f"{turns.url}{CHAT}", json=body, timeout=30).status_code == 200
+
+    stream("late")  # now it is known how long it loads
+    stream("right")
+    started = time.monotonic()
+    first = ask(turns, model="late")
+    assert time.monotonic() - started < 0.5
+    # Of 2.5 s a moment has passed, and whole seconds are told.
+    assert refused(first) and first.headers["retry-after"] in ("2", "3")
+    assert "in about" in error_of(first)["message"]
+    assert ask(turns, model="late").status_code == 503
+    assert float(fetched(turns, model="late").headers["x-llms-queue-seconds"]) >= 2
+
+
 @contextmanager
 def calling(server: RunningServer, **more: Any) -> Iterator[None]:
     """A request whose client hangs up at the end of the block."""
