@@ -157,7 +157,8 @@ class Places:
 
     def _finished(self, place: Place) -> None:
         """It may be larger now than it was: an answer for which there is no room is dropped."""
-        if place in self._kept.get(place.ask, ()) and self._bytes() > MAX_KEPT_BYTES:
+        # The size also takes note of a failure, which asyncio would else report as unheard.
+        if place.size and place in self._kept.get(place.ask, ()) and self._bytes() > MAX_KEPT_BYTES:
             self._forget(place)
 
     def _all(self) -> list[Place]:
