@@ -166,7 +166,7 @@ class Run:
         replica_id = await self._dispatcher.lease_again(request_id, self._count)
         self._waited += self._clock() - asked
         engine = self._alive(replica_id)
-        self._prepared = await engine.resumed(self._prepared, tuple(self._tokens))
+        self._prepared = engine.resumed(self._prepared, tuple(self._tokens))
         self._engine = engine
 
     def _alive(self, replica_id: int) -> Engine:
