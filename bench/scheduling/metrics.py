@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from bench.figures import percentile
 from bench.scheduling.simulator import Life, Run
 from bench.scheduling.workload import Workload
-from inference.decisions import Limits
+from inference.requests import Lane
 
 Figures = dict[str, float]
 
@@ -18,7 +18,8 @@ Figures = dict[str, float]
 def figures(work: Workload, run: Run, alone: Mapping[str, float], bound: float) -> Figures:
     """All of them. `alone`: response by request, had its user the machine for themselves."""
     served = [life for life in run.lives if not life.refused]
-    waits = sorted(life.wait for life in served)
+    waits = sorted(life.wait for life in served if life.request.lane is Lane.INTERACTIVE)
+    refused = [bound for life in run.lives if life.refused]
     first = work.requests[0].arrival
     makespan = max((life.finished for life in served), default=first) - first
     return {
@@ -27,7 +28,11 @@ def figures(work: Workload, run: Run, alone: Mapping[str, float], bound: float) 
         "wait_p50": percentile(waits, 50),
         "wait_p99": percentile(waits, 99),
         "wait_max": waits[-1] if waits else 0.0,
+        # As if whoever was refused had waited for all of W.
+        "counted_p99": percentile([*waits, *refused], 99),
+        "counted_max": max([*waits, *refused], default=0.0),
         "wait_mean": statistics.fmean(waits) if waits else 0.0,
+        "batch_wait_max": _longest(served, Lane.BATCH),
         "response_max": max((life.response for life in served), default=0.0),
         "makespan": makespan,
         "tokens_per_second": sum(life.request.answer for life in served) / max(makespan, 1e-9),
@@ -39,6 +44,10 @@ def figures(work: Workload, run: Run, alone: Mapping[str, float], bound: float) 
         "decision_ms": 1e3 * run.decision_seconds / max(1, run.decisions),
         "decision_max_ms": 1e3 * run.longest_decision,
     }
+
+
+def _longest(served: Sequence[Life], lane: Lane) -> float:
+    return max((life.wait for life in served if life.request.lane is lane), default=math.nan)
 
 
 def user_ratios(lives: Sequence[Life], alone: Mapping[str, float]) -> list[float]:
@@ -75,8 +84,3 @@ def _eta(served: Sequence[Life]) -> Figures:
         "eta_error_seconds": statistics.median(errors) if errors else math.nan,
         "eta_known": len(told) / len(waited) if waited else math.nan,
     }
-
-
-def bound_of(limits: Limits) -> float:
-    """The W that is promised."""
-    return limits.wait

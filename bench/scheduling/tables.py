@@ -12,6 +12,7 @@ COLUMNS = {
     "wait_p99": "p99",
     "wait_max": "longest",
     "wait_mean": "mean",
+    "batch_wait_max": "longest in the batch lane",
     "response_max": "longest response",
     "makespan": "makespan",
     "jain": "Jain",
