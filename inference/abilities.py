@@ -13,6 +13,8 @@ from inference.catalogue import ModelCard
 from inference.requests import (
     DetokenizeRequest,
     EmbedRequest,
+    GenerateRequest,
+    Message,
     Question,
     SamplingParams,
     ScoreRequest,
@@ -46,3 +48,40 @@ ABILITIES: Mapping[tuple[str, str], frozenset[str]] = {
 def abilities(card: ModelCard) -> frozenset[str]:
     """What requests to this model may ask for."""
     return ABILITIES.get((card.engine, card.task), frozenset())
+
+
+def preemptable(request: Question) -> bool:
+    """Whether its answer may be stopped and go on later as if it had not been.
+
+    Not so where the rest depends on more than the tokens so far: a grammar's or a random
+    generator's state, counts of what was said, several choices, pictures that an engine keeps.
+    """
+    if not isinstance(request, GenerateRequest):
+        return False
+    sampling = request.sampling
+    return not (
+        sampling.structured is not None
+        or sampling.n > 1
+        or sampling.prompt_logprobs is not None
+        or (sampling.seed is not None and sampling.temperature != 0)
+        or sampling.presence_penalty
+        or sampling.frequency_penalty
+        or sampling.repetition_penalty not in (None, 1)
+        or _has_forced_calls(request)
+        or any(map(_has_parts, request.messages or ()))
+    )
+
+
+def _has_forced_calls(request: GenerateRequest) -> bool:
+    """Calls that follow a grammar, which an engine makes of a tool that is `strict` too."""
+    if not request.tools or request.tool_choice == "none":
+        return False
+    strict = any(tool.get("function", {}).get("strict") for tool in request.tools)
+    return request.tool_choice != "auto" or not request.parallel_tool_calls or strict
+
+
+def _has_parts(message: Message) -> bool:
+    """Whether a message holds more than text."""
+    if message.content is None or isinstance(message.content, str):
+        return False
+    return any(part.get("type") != "text" for part in message.content)

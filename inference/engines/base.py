@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -28,20 +28,25 @@ class Resources:
 
 
 Asked = TypeVar("Asked", bound=Question, covariant=True)
+Stopped = TypeVar("Stopped", bound=Question)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared(Generic[Asked]):
     """A request that passed every check, in the engine's own terms.
 
-    `prompt_tokens` is the prompt's length; `max_tokens` what the answer may have, 0 where it has
-    no tokens.
+    `prompt_tokens` is the prompt's length; `max_tokens` what the answer may have in all, 0 where it
+    has no tokens. `generated` are the tokens of the answer that the caller has already; it goes on
+    after them. `resumable` says whether it could: `abilities.preemptable` knows what of that can be
+    told from the request, the engine knows the rest.
     """
 
     request: Asked
     prompt_tokens: int
     max_tokens: int = 0
     payload: Any = None
+    generated: tuple[int, ...] = ()
+    resumable: bool = False
 
 
 class Engine(Protocol):
@@ -51,6 +56,12 @@ class Engine(Protocol):
     tokenising, grammars) off the event loop. `generate` yields Outputs, the last of them with
     `usage`; closing it aborts. It raises EngineCrashed when the engine goes away. `died` returns,
     in words, only when the engine is gone without having been asked to stop.
+
+    An answer that was closed before its end goes on by `generate(resumed(prepared, token_ids))`, in
+    this copy of the model or another: no token is lost or doubled, what only a first Output says
+    (`prompt_text` and so on) is not said again, and the usage counts prompt and answer once.
+
+    Engines inherit from this class for what most of them share.
     """
 
     max_model_len: int
@@ -64,6 +75,16 @@ class Engine(Protocol):
     async def prepare(self, request: Question) -> Prepared[Question]: ...
 
     def generate(self, prepared: Prepared[Any]) -> AsyncGenerator[Output, None]: ...
+
+    def resumed(self, prepared: Prepared[Stopped], token_ids: Sequence[int]) -> Prepared[Stopped]:
+        """The same request once these tokens of its answer are given: all of them, from the first.
+
+        `prepared` may be what was prepared at first or what an earlier call of this gave. Raises
+        ValueError for a request that cannot go on where it was stopped.
+        """
+        if not prepared.resumable:
+            raise ValueError("This request cannot go on in the middle of its answer.")
+        return replace(prepared, generated=tuple(token_ids))
 
     async def died(self) -> str: ...
 

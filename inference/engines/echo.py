@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
+from inference.abilities import preemptable
 from inference.catalogue import ModelCard
-from inference.engines.base import Prepared
+from inference.engines.base import Engine, Prepared
 from inference.engines.echo_tasks import EchoTasks
 from inference.engines.echo_words import VOCABULARY, all_words, last_words
 from inference.errors import (
@@ -30,7 +31,7 @@ from inference.requests import (
 )
 
 
-class EchoEngine:
+class EchoEngine(Engine):
     """Numbered tokens at a set rate.
 
     `engine_args`: `tokens_per_second` (0: no pause), `load_seconds`, `context` (tokens),
@@ -86,7 +87,8 @@ class EchoEngine:
                 "for the answer).",
                 "max_tokens",
             )
-        return Prepared(request, len(words), room if asked is None else asked, words)
+        most = room if asked is None else asked
+        return Prepared(request, len(words), most, words, resumable=preemptable(request))
 
     async def generate(self, prepared: Prepared[Any]) -> AsyncGenerator[Output, None]:
         """Every choice in step, one token each per tick; or one vector or score per tick."""
@@ -108,7 +110,7 @@ class EchoEngine:
             if count == len(said) and not sampling.ignore_eos
             else FinishReason.LENGTH
         )
-        for i in range(count):
+        for i in range(len(prepared.generated), count):
             await self._tick()
             text = f"{i}:{said[i % len(said)]} "
             for index in range(sampling.n):

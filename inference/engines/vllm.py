@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from inference.abilities import preemptable
 from inference.catalogue import ModelCard
 from inference.engines.base import Prepared, Resources
 from inference.engines.grammars import GrammarTrial
+from inference.engines.vllm_answer import TextPayload, answer_of
 from inference.engines.vllm_base import VllmBase, client_error
-from inference.engines.vllm_chat import ChatParsing, ChatRequest
+from inference.engines.vllm_chat import ChatParsing
 from inference.engines.vllm_sampling import sampling_params, structured_params
 from inference.errors import (
     ContextLengthExceeded,
@@ -18,17 +20,9 @@ from inference.errors import (
     InvalidRequest,
     UnsupportedParameter,
 )
-from inference.requests import (
-    FinishReason,
-    GenerateRequest,
-    Output,
-    Question,
-    TokenLogprob,
-    Usage,
-)
+from inference.requests import GenerateRequest, Output, Question
 
 if TYPE_CHECKING:
-    from vllm.outputs import CompletionOutput, RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
 # One backend for all requests: left to choose for each, vLLM checks with one and compiles with
@@ -88,7 +82,14 @@ class VllmEngine(VllmBase):
         except (VLLMClientError, ValueError) as error:
             structured = request.sampling.structured is not None
             raise client_error(error, "response_format" if structured else None) from error
-        return Prepared(request, len(prompt_ids), max_tokens, (engine_input, params, chat))
+        return Prepared(
+            request,
+            len(prompt_ids),
+            max_tokens,
+            TextPayload(engine_input, params, chat),
+            # A grammar cannot begin in its middle, whoever asked for it.
+            resumable=preemptable(request) and params.structured_outputs is None,
+        )
 
     def _max_tokens(self, request: GenerateRequest, prompt_tokens: int, field: str) -> int:
         room = self.max_model_len - prompt_tokens
@@ -129,104 +130,24 @@ class VllmEngine(VllmBase):
         """vLLM's deltas as Outputs."""
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-        engine_input, params, chat = prepared.payload
-        request = prepared.request
-        prompt_ids = engine_input["prompt_token_ids"]
-        answer = _Answer(prepared, chat, prompt_ids)
+        llm = self._alive()
+        asked: TextPayload = prepared.payload
+        answer = await answer_of(prepared, llm.tokenizer)
+        if answer.unread is not None:
+            yield answer.unread
+            if answer.unread.finish_reason is not None:
+                return
+        engine_input, params = asked.rest(answer.said)
+        chat, prompt_ids = asked.chat, engine_input["prompt_token_ids"]
         more = chat.engine_kwargs(prompt_ids) if chat is not None else {}
-        stream = self._alive().generate(engine_input, params, request.request_id, **more)
+        stream = llm.generate(engine_input, params, prepared.request.request_id, **more)
         try:
             async for result in stream:
                 for output in answer.outputs(result):
                     yield output
+                if answer.ended:
+                    return
         except (EngineDeadError, EngineGenerateError) as error:
             raise EngineCrashed(f"The engine of `{self._card.id}` crashed.") from error
         finally:
             await stream.aclose()
-
-
-class _Answer:
-    """Turns vLLM's results of one request into Outputs, and counts."""
-
-    def __init__(
-        self,
-        prepared: Prepared[GenerateRequest],
-        chat: ChatRequest | None,
-        prompt_ids: Sequence[int],
-    ) -> None:
-        self._prepared = prepared
-        n = prepared.request.sampling.n
-        self._chats = [chat.answer(prompt_ids) for _ in range(n)] if chat is not None else []
-        self._wanted = prepared.request.sampling.logprobs
-        self._completion_tokens = 0
-        self._first = True
-
-    def outputs(self, result: RequestOutput) -> list[Output]:
-        """The new pieces of one result, one per choice that has any."""
-        found = [self._output(piece) for piece in result.outputs]
-        if self._first and found:
-            self._first = False
-            self._add_prompt(found[0], result)
-        if result.finished:
-            if not found:
-                found.append(Output())
-            found[-1].usage = Usage(
-                self._prepared.prompt_tokens,
-                self._completion_tokens,
-                result.num_cached_tokens or 0,
-            )
-        return found
-
-    def _output(self, piece: CompletionOutput) -> Output:
-        self._completion_tokens += len(piece.token_ids)
-        reason = piece.finish_reason
-        if reason == "error" and self._prepared.request.sampling.structured is not None:
-            raise InvalidRequest("The structure left the model nothing to say.", "response_format")
-        if reason in ("abort", "error"):
-            raise EngineCrashed("The engine gave the request up.")
-        logprobs = None
-        if self._wanted is not None and piece.logprobs is not None:
-            logprobs = [
-                _logprob(chosen, entry, self._wanted)
-                for chosen, entry in zip(piece.token_ids, piece.logprobs, strict=False)
-            ]
-            if reason == "stop" and not isinstance(piece.stop_reason, str):
-                # The token that ended the answer is no part of its text.
-                logprobs = logprobs[:-1]
-        output = Output(
-            piece.text,
-            piece.token_ids,
-            piece.index,
-            logprobs,
-            _FINISH_REASONS.get(reason, FinishReason.STOP) if reason else None,
-        )
-        if self._chats:
-            self._chats[piece.index].split(output)
-        return output
-
-    def _add_prompt(self, output: Output, result: RequestOutput) -> None:
-        output.prompt_token_ids = result.prompt_token_ids or ()
-        output.prompt_text = result.prompt
-        wanted = self._prepared.request.sampling.prompt_logprobs
-        if wanted is None or result.prompt_logprobs is None:
-            return
-        ids = output.prompt_token_ids
-        output.prompt_logprobs = [
-            _logprob(chosen, entry, wanted) if entry else None
-            for chosen, entry in zip(ids, result.prompt_logprobs, strict=False)
-        ]
-
-
-_FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
-
-
-def _logprob(chosen: int, entry: Any, wanted: int) -> TokenLogprob:
-    ranked = sorted(entry.items(), key=lambda item: -item[1].logprob)[:wanted]
-    top = tuple(TokenLogprob(p.decoded_token or "", i, _finite(p.logprob)) for i, p in ranked)
-    own = entry[chosen]
-    return TokenLogprob(own.decoded_token or "", chosen, _finite(own.logprob), top)
-
-
-def _finite(logprob: float) -> float:
-    """OpenAI's floor: JSON has no minus infinity."""
-    return max(logprob, -9999.0)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inference.catalogue import ModelCard
 from inference.engines import child, vllm_children
-from inference.engines.base import Prepared, Resources
+from inference.engines.base import Engine, Prepared, Resources
 from inference.engines.pictures import (
     check_pictures,
     has_pictures,
@@ -50,7 +50,7 @@ DEATH_POLL_SECONDS = 0.25
 STOP_SECONDS = 10.0
 
 
-class VllmBase:
+class VllmBase(Engine):
     """One model under vLLM on the devices that placement chose. What it answers is the heirs'."""
 
     runner: ClassVar[str]

@@ -2,12 +2,13 @@
 
 import pytest
 
+from inference.admission import MAX_FAILURES
 from inference.decisions import Limits, Load, Model, Ticket
 from inference.devices import Device
 from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull
 from inference.replica import ReplicaState
 from inference.requests import Lane
-from inference.scheduler import MAX_FAILURES, Scheduler
+from inference.scheduler import Scheduler
 from inference.sizing import Need
 
 GIB = 2**30
@@ -239,7 +240,7 @@ def test_queue_limits_are_typed() -> None:
     ask(s, "a", "4", account="bob")
     with pytest.raises(QueueFull):
         ask(s, "a", "5", account="charlie")
-    s.cancel("a", "1")
+    s.cancel("a", "1", 4.0)
     ask(s, "a", "6", account="alice")
 
 
