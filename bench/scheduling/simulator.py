@@ -6,6 +6,7 @@ that does not wait raises `BrokenLaw`.
 
 from __future__ import annotations
 
+import enum
 import heapq
 import math
 import time
@@ -44,6 +45,15 @@ class Policy(Protocol):
     def next_change(self, now: float) -> float | None: ...
 
 
+class End(enum.StrEnum):
+    """How it ended: served; refused at its arrival; given up in the queue; cut while it ran."""
+
+    SERVED = "served"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    CUT = "cut"
+
+
 @dataclass(slots=True)
 class Life:
     """What became of a request. Times are seconds of the virtual clock; NaN: never."""
@@ -56,7 +66,7 @@ class Life:
     prefilled: int = 0
     preempted: int = 0
     eta: float | None = None
-    refused: bool = False
+    end: End = End.SERVED
     since: float = math.nan
     replica: int = 0
 
@@ -174,7 +184,7 @@ class Simulator:
         try:
             self.policy.submit(request.ticket(), self.now)
         except Refused:
-            life.refused = True
+            life.end = End.REFUSED
             return
         self._waiting.add(request.id)
         self._newcomer = life
@@ -183,7 +193,7 @@ class Simulator:
         """What a newcomer that has to wait would be told."""
         life, self._newcomer = self._newcomer, None
         if life is not None and life.request.id in self._waiting and hasattr(self.policy, "eta"):
-            life.eta = self.policy.eta(life.request.id, self.now)
+            life.eta = self.policy.eta(life.request.model, life.request.id, self.now)
 
     def _loaded(self, replica_id: int) -> None:
         replica = self.replicas[replica_id]
@@ -242,8 +252,13 @@ class Simulator:
     def _act(self, decision: Decision) -> None:
         if decision.sleeps or decision.wakes:
             raise BrokenLaw("There is no memory for sleepers here.")
+        for request_id in decision.refusals:
+            self._waiting.remove(request_id)
+            self.lives[request_id].end = End.EXPIRED
+        # Who was granted a place in the moment in which it was given up is gone.
+        granted = [grant for grant in decision.grants if grant.request_id not in decision.refusals]
         touched = {self._preempt(request_id) for request_id in decision.preemptions}
-        touched |= {self._grant(grant.request_id, grant.replica) for grant in decision.grants}
+        touched |= {self._grant(grant.request_id, grant.replica) for grant in granted}
         for device in sorted(touched):
             self._work(device)
         for replica_id in decision.evictions:
@@ -278,16 +293,22 @@ class Simulator:
                     self._finish(request_id)
 
     def _preempt(self, request_id: str) -> str:
+        """Stop a request: it waits again, or ends here when it cannot be resumed."""
         life = self.lives[request_id]
         replica = self.replicas[life.replica]
         device = replica.stay.devices[0]
         self._work_before(device)
-        if math.isnan(life.finished):
-            life.generated += replica.batch.remove(request_id)
-            life.computed += self.now - life.since
-            life.preempted += 1
-            self._waiting.add(request_id)
-            self.policy.preempted(request_id, self.now, life.generated)  # type: ignore[attr-defined]
+        if not math.isnan(life.finished):
+            return device
+        life.generated += replica.batch.remove(request_id)
+        life.computed += self.now - life.since
+        if not life.request.preemptable:
+            life.end = End.CUT
+            self.policy.finish(request_id, self.now, tokens=life.generated)
+            return device
+        life.preempted += 1
+        self._waiting.add(request_id)
+        self.policy.preempted(request_id, self.now, life.generated)  # type: ignore[attr-defined]
         return device
 
     def _evict(self, replica_id: int) -> None:
@@ -313,7 +334,7 @@ class Simulator:
         return total - sum(r.bytes for r in self.replicas.values() if device in r.stay.devices)
 
     def _check_all_served(self) -> None:
-        lost = [i for i, life in self.lives.items() if not life.refused and _unfinished(life)]
+        lost = [i for i, life in self.lives.items() if life.end is End.SERVED and _unfinished(life)]
         if lost:
             raise BrokenLaw(f"{len(lost)} requests were never served, such as {lost[0]}.")
 

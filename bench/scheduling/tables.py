@@ -20,6 +20,8 @@ COLUMNS = {
     "switches": "loads",
     "preemptions": "preempted",
     "refused": "refused",
+    "expired": "given up",
+    "cut": "cut",
     "within_bound": "within W",
     "eta_error": "ETA error",
     "decision_ms": "decision ms",
