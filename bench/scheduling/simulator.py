@@ -23,7 +23,7 @@ from inference.errors import Refused
 # The shortest timer: a float may be too coarse to add less.
 TICK = 1e-6
 # Decisions in a row at one moment; a sound policy needs a handful.
-MAX_DECISIONS = 10_000
+MAX_DECISIONS = 200
 
 
 class BrokenLaw(AssertionError):
