@@ -43,8 +43,6 @@ class Dispatcher:
         self._clock = clock
         self._find = find
         self._changed = changed
-        # Of each request that waits: its model, and what it waits on.
-        self.queued: dict[str, str] = {}
         self._granted: dict[str, asyncio.Future[int]] = {}
         self._stops: dict[str, Stop] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,31 +55,29 @@ class Dispatcher:
     async def lease(self, ticket: Ticket) -> int:
         """Queue until a replica is granted; its id. Raises what the scheduler refuses with."""
         self.scheduler.submit(ticket, self._clock())
-        return await self._turn(ticket.request_id, ticket.model)
+        return await self._turn(ticket.request_id)
 
-    async def lease_again(self, request_id: str, model: str, generated: int) -> int:
+    async def lease_again(self, request_id: str, generated: int) -> int:
         """A stopped request gives its place back and queues for the next one."""
         self._stops.pop(request_id, None)
         self.scheduler.preempted(request_id, self._clock(), generated)
-        if self.scheduler.position(model, request_id) is None:
+        if request_id not in self.scheduler.queued:
             # Its engine died in the same moment, and the lease with it.
             raise EngineCrashed("The engine ended before the answer was complete.")
-        return await self._turn(request_id, model)
+        return await self._turn(request_id)
 
-    async def _turn(self, request_id: str, model: str) -> int:
+    async def _turn(self, request_id: str) -> int:
         future = asyncio.get_running_loop().create_future()
         self._granted[request_id] = future
-        self.queued[request_id] = model
         self.step()
         try:
             return await future
         except BaseException:
-            self.scheduler.cancel(model, request_id, self._clock())
+            self.scheduler.cancel(request_id, self._clock())
             self.finish(request_id)
             raise
         finally:
             self._granted.pop(request_id, None)
-            self.queued.pop(request_id, None)
 
     def stoppable(self, request_id: str, stop: Stop) -> None:
         """`stop` is called when the request has to make room for others."""

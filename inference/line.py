@@ -51,11 +51,9 @@ class Line:
         if ticket.lane is Lane.INTERACTIVE:
             insort(self._ages, (ticket.queued_at, self._count))
 
-    def remove(self, request_id: str) -> Ticket | None:
-        """A request leaves; None when it is not here."""
-        key = self._keys.pop(request_id, None)
-        if key is None:
-            return None
+    def remove(self, request_id: str) -> Ticket:
+        """A request leaves. Raises KeyError when it is not here."""
+        key = self._keys.pop(request_id)
         ticket = self._tickets.pop(key[1])
         lane = self._lanes[ticket.lane]
         del lane[bisect_left(lane, key)]

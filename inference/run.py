@@ -163,7 +163,7 @@ class Run:
             raise Preempted("Others had waited for so long that the answer was cut off.")
         asked = self._clock()
         request_id = self._request.request_id
-        replica_id = await self._dispatcher.lease_again(request_id, self._model, self._count)
+        replica_id = await self._dispatcher.lease_again(request_id, self._count)
         self._waited += self._clock() - asked
         engine = self._alive(replica_id)
         self._prepared = await engine.resumed(self._prepared, tuple(self._tokens))

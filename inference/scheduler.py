@@ -58,11 +58,12 @@ class Scheduler(State):
             rank += self.limits.wait * BATCH_PART
         self._enqueue(ticket, rank)
 
-    def cancel(self, model: str, request_id: str, now: float) -> None:
+    def cancel(self, request_id: str, now: float) -> None:
         """The caller of a waiting request is gone. Unknown ids are no error: grants race this."""
-        ticket = self._dequeue(model, request_id)
+        ticket = self._dequeue(request_id)
         if ticket is not None:
-            self.fairness.charge(ticket.account, -(self.estimates.of(model).cost.value or 0.0))
+            cost = self.estimates.of(ticket.model).cost.value or 0.0
+            self.fairness.charge(ticket.account, -cost)
             self.fairness.leave(ticket.account, now)
 
     def finish(self, request_id: str, now: float, tokens: int = 0) -> None:
@@ -118,7 +119,7 @@ class Scheduler(State):
         self._note_failure(model, reason, now)
         failed = list(self.queues.get(model, ()))
         for request_id in failed:
-            self.cancel(model, request_id, now)
+            self.cancel(request_id, now)
         return failed
 
     def stopped(self, replica_id: int, now: float) -> None:
@@ -175,8 +176,7 @@ class Scheduler(State):
     def apply(self, decision: Decision, now: float) -> None:
         """Write down a decision that is being carried out."""
         for request_id in decision.refusals:
-            model = next(m for m, line in self.queues.items() if request_id in line)
-            self.cancel(model, request_id, now)
+            self.cancel(request_id, now)
         for grant in decision.grants:
             self._lease(grant, now)
         for load in decision.loads:
@@ -222,16 +222,17 @@ class Scheduler(State):
 
     # --- what to tell ----------------------------------------------------------------------------
 
-    def position(self, model: str, request_id: str) -> int | None:
+    def position(self, request_id: str) -> int | None:
         """The place of a request in its model's queue, from 1; None when it does not wait."""
-        line = self.queues.get(model)
-        return line.position(request_id) if line else None
+        model = self.queued.get(request_id)
+        return self.queues[model].position(request_id) if model else None
 
-    def eta(self, model: str, request_id: str, now: float) -> float | None:
+    def eta(self, request_id: str, now: float) -> float | None:
         """Seconds until a waiting request is granted; None where that is not known."""
-        line = self.queues.get(model)
-        position = line.position(request_id) if line else None
-        return None if position is None else outlook.wait(self, model, position, now)
+        position = self.position(request_id)
+        if position is None:
+            return None
+        return outlook.wait(self, self.queued[request_id], position, now)
 
     def upcoming(self, now: float) -> list[tuple[str, float | None]]:
         """Models that wait for a place, in the order in which they come, and when they answer."""
@@ -253,7 +254,7 @@ class Scheduler(State):
 
     def _lease(self, grant: Grant, now: float) -> None:
         replica = self.replicas[grant.replica]
-        ticket = self._dequeue(replica.model, grant.request_id)
+        ticket = self._dequeue(grant.request_id)
         if ticket is None:
             return
         replica.spend(now)
@@ -306,13 +307,16 @@ class Scheduler(State):
 
     def _enqueue(self, ticket: Ticket, rank: float) -> None:
         self.queues.setdefault(ticket.model, Line()).add(ticket, rank)
+        self.queued[ticket.request_id] = ticket.model
         self.fairness.accounts[ticket.account].waiting += 1
 
-    def _dequeue(self, model: str, request_id: str) -> Ticket | None:
-        line = self.queues.get(model)
-        ticket = line.remove(request_id) if line else None
-        if ticket is not None and line is not None:
-            self.fairness.accounts[ticket.account].waiting -= 1
-            if not line:
-                del self.queues[model]
+    def _dequeue(self, request_id: str) -> Ticket | None:
+        model = self.queued.pop(request_id, None)
+        if model is None:
+            return None
+        line = self.queues[model]
+        ticket = line.remove(request_id)
+        if not line:
+            del self.queues[model]
+        self.fairness.accounts[ticket.account].waiting -= 1
         return ticket

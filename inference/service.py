@@ -85,8 +85,7 @@ class InferenceService:
 
     def waiting(self, request_id: str) -> Waiting | None:
         """Where a request stands in the queue of its model; None when it does not wait."""
-        model = self._dispatcher.queued.get(request_id)
-        return self._board.waiting(model, request_id) if model else None
+        return self._board.waiting(request_id)
 
     # --- the catalogue ---------------------------------------------------------------------------
 

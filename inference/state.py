@@ -27,6 +27,8 @@ class State:
     models: dict[str, Model] = field(default_factory=dict)
     replicas: dict[int, Replica] = field(default_factory=dict)
     queues: dict[str, Line] = field(default_factory=dict)
+    # The model of each request that waits.
+    queued: dict[str, str] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     running: dict[str, Lease] = field(default_factory=dict)
     retired: set[int] = field(default_factory=set)
@@ -62,7 +64,7 @@ class State:
         """How many requests wait, for one model or in all."""
         if model is not None:
             return len(self.queues.get(model, ()))
-        return sum(len(line) for line in self.queues.values())
+        return len(self.queued)
 
     def may_try(self, model_id: str, now: float) -> bool:
         """Whether no failed load keeps the model back."""

@@ -95,7 +95,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         waiting = [t for queue in self.s.queues.values() for t in queue.values()]
         ticket = data.draw(st.sampled_from(waiting))
         self.done.add(ticket.request_id)
-        self.s.cancel(ticket.model, ticket.request_id, self.now)
+        self.s.cancel(ticket.request_id, self.now)
         self.s.finish(ticket.request_id, self.now)
 
     @rule(name=NAMES.filter(lambda name: name != "pinned"))
