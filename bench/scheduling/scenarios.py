@@ -73,14 +73,15 @@ def _request(number: int, draft: Draft, rng: random.Random) -> Request:
         f"model-{draft.model:02}",
         draft.user,
         draft.arrival,
-        _length(rng, *PROMPT, MAX_PROMPT),
-        _length(rng, *ANSWER, MAX_ANSWER),
+        length(rng, *PROMPT, MAX_PROMPT),
+        length(rng, *ANSWER, MAX_ANSWER),
         draft.lane,
         rng.random() >= NOT_PREEMPTABLE,
     )
 
 
-def _length(rng: random.Random, median: float, sigma: float, most: int) -> int:
+def length(rng: random.Random, median: float, sigma: float, most: int) -> int:
+    """Tokens, lognormal."""
     return max(4, min(most, round(rng.lognormvariate(math.log(median), sigma))))
 
 

@@ -193,7 +193,7 @@ class Simulator:
         """What a newcomer that has to wait would be told."""
         life, self._newcomer = self._newcomer, None
         if life is not None and life.request.id in self._waiting and hasattr(self.policy, "eta"):
-            life.eta = self.policy.eta(life.request.model, life.request.id, self.now)
+            life.eta = self.policy.eta(life.request.id, self.now)
 
     def _loaded(self, replica_id: int) -> None:
         replica = self.replicas[replica_id]
