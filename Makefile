@@ -9,11 +9,11 @@ PORT ?= 8000
 LLMS_DATA ?= var
 export HOST PORT LLMS_DATA
 
-.PHONY: help serve test test-all check format install install-test install-bench bench-frontend bench-scheduling bench-scheduling-full \
-  evaluate-pocket
+.PHONY: help serve test test-all check format install install-test install-bench bench-frontend \
+  bench-scheduling bench-scheduling-full evaluate-pocket
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 23
 
 serve: install ## install, migrate and serve on http://HOST:PORT
 	@$(PY) -m playground.frontend

@@ -267,11 +267,12 @@ class Simulator:
             self._load(load)
 
     def _grant(self, request_id: str, replica_id: int) -> str:
-        life, replica = self.lives[request_id], self.replicas[replica_id]
-        if request_id not in self._waiting or replica.stay.model != life.request.model:
-            raise BrokenLaw(f"{request_id} does not wait for replica {replica_id}.")
-        if not replica.ready:
-            raise BrokenLaw(f"Replica {replica_id} is not ready.")
+        replica = self.replicas.get(replica_id)
+        if request_id not in self._waiting or replica is None or not replica.ready:
+            raise BrokenLaw(f"{request_id} does not wait, or replica {replica_id} is not ready.")
+        life = self.lives[request_id]
+        if replica.stay.model != life.request.model:
+            raise BrokenLaw(f"{request_id} does not wait for {replica.stay.model}.")
         self._waiting.remove(request_id)
         life.since, life.replica = self.now, replica_id
         life.granted = self.now if math.isnan(life.granted) else life.granted
