@@ -49,7 +49,7 @@ bench-scheduling: install-bench ## simulate scheduling policies: 12 cells, at mo
 
 bench-scheduling-full: install-bench ## all cells, 10 seeds, at most 3 hours; goes on where it was
 	$(PY) -m bench.scheduling --full --seeds 10 --jobs 2 --out $(LLMS_DATA)/bench-scheduling.jsonl \
-	  --plots docs/scheduling $(ARGS)
+	  --report docs/scheduling/results.md --plots docs/scheduling $(ARGS)
 
 evaluate-pocket: install ## measure the embedded model again
 	$(PY) -m inference.pocket.evaluate

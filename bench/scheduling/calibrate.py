@@ -2,8 +2,8 @@
 
     python -m bench.scheduling.calibrate
 
-Prints `--rates` for the simulator. A step is timed between the tokens of 1 to 32 streams, a token of
-a prompt by the first answers to short and long prompts that no cache has seen.
+Prints `--rates` for the simulator. A step is timed between the tokens of 1 to 32 streams, a token
+of a prompt by the first answers to short and long prompts that no cache has seen.
 """
 
 from __future__ import annotations

@@ -60,7 +60,10 @@ def _over(rows: Rows, name: str) -> Iterable[str]:
 
 
 def scenarios(rows: Rows, names: Sequence[str], figure: str) -> str:
-    """A figure by scenario and policy, geometric means over GPUs, switch times and seeds."""
+    """A figure by scenario and policy: means over GPUs, switch times and seeds.
+
+    Geometric, but for Jain's index.
+    """
     kinds = list(dict.fromkeys(cell.scenario for cell in rows))
     lines = [[name, *(_of_kind(rows, name, kind, figure) for kind in kinds)] for name in names]
     return table([f"{COLUMNS[figure]} by scenario", *kinds], lines)
@@ -68,7 +71,8 @@ def scenarios(rows: Rows, names: Sequence[str], figure: str) -> str:
 
 def _of_kind(rows: Rows, name: str, kind: str, figure: str) -> str:
     cells = [c for c in rows if c.scenario == kind and name in rows[c]]
-    return number(geometric([rows[cell][name][figure] for cell in cells]))
+    values = [rows[cell][name][figure] for cell in cells]
+    return number(statistics.fmean(values) if figure == "jain" and values else geometric(values))
 
 
 def promises(lines: Iterable[Line]) -> str:

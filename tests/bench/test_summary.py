@@ -69,11 +69,14 @@ def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "pairs/1/3/5" in said and "| vtc |" in said
 
 
-def test_plots_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("ortools")
-    assert main(["--cell", "pairs/1/3", "--scale", "0.02", "--plots", str(tmp_path)]) == 0
-    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+def test_the_report_and_its_plots_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "results.md"
+    options = ["--plots", str(tmp_path), "--report", str(report)]
+    assert main(["--cell", "pairs/1/3", "--scale", "0.02", *options]) == 0
+    assert "clairvoyant" in report.read_text()
+    sizes = {path.name: path.stat().st_size for path in tmp_path.glob("*.png")}
     assert set(sizes) == {"waits.png", "jain.png", "timeline.png"}
     assert all(1000 < size < 150_000 for size in sizes.values())
     assert "clairvoyant" in capsys.readouterr().out
@@ -97,7 +100,6 @@ def best_by_trying(work: Workload) -> float:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_clairvoyant_bound_is_the_best_of_all_orders(seed: int) -> None:
-    pytest.importorskip("ortools")
     work = instance(Small(6, 3.0, seed), SHORT.rates)
     bound, best = least_mean_wait(work), best_by_trying(work)
     # Durations and arrivals are rounded down to ticks.
