@@ -16,9 +16,13 @@ Figures = dict[str, float]
 
 
 def figures(work: Workload, run: Run, alone: Mapping[str, float], bound: float) -> Figures:
-    """All of them. `alone`: response by request, had its user the machine for themselves."""
+    """All of them. `alone`: response by request, had its user the machine for themselves.
+
+    Waits and responses are the interactive lane's; the batch lane, which yields to it, has its own.
+    """
     served = [life for life in run.lives if life.end is End.SERVED]
-    waits = sorted(life.wait for life in served if life.request.lane is Lane.INTERACTIVE)
+    quick = [life for life in served if life.request.lane is Lane.INTERACTIVE]
+    waits = sorted(life.wait for life in quick)
     count = Counter(life.end for life in run.lives)
     lost = [bound] * (len(run.lives) - len(served))
     first = work.requests[0].arrival
@@ -35,7 +39,7 @@ def figures(work: Workload, run: Run, alone: Mapping[str, float], bound: float) 
         "counted_max": max([*waits, *lost], default=0.0),
         "wait_mean": statistics.fmean(waits) if waits else 0.0,
         "batch_wait_max": _longest(served, Lane.BATCH),
-        "response_max": max((life.response for life in served), default=0.0),
+        "response_max": max((life.response for life in quick), default=0.0),
         "makespan": makespan,
         "tokens_per_second": sum(life.request.answer for life in served) / max(makespan, 1e-9),
         "jain": jain(user_ratios(run.lives, alone)),
