@@ -48,6 +48,7 @@ def _waits(figures: Mapping[str, Mapping[str, float]], path: Path) -> None:
     for side, (title, values) in zip(sides, figures.items(), strict=True):
         side.barh(list(values), list(values.values()), color=_colours(values))
         side.set_xscale("log")
+        side.set_xlim(left=10)
         side.set_title(f"{title}, geometric mean over cells", fontsize=10)
         side.set_xlabel("seconds")
     sides[0].invert_yaxis()
