@@ -9,12 +9,11 @@ import asyncio
 import dataclasses
 import gc
 import logging
-import os
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inference.catalogue import ModelCard
-from inference.engines import child, vllm_children
+from inference.engines import child, vllm_children, warm
 from inference.engines.base import Engine, Prepared, Resources
 from inference.engines.pictures import (
     check_pictures,
@@ -90,10 +89,13 @@ class VllmBase(Engine):
         """What an engine learns of its model once that is loaded. Raises LoadFailed."""
 
     def _load(self) -> None:
-        _quiet_environment(self._resources.kind)
+        warm.FORK_SERVER.begin(self._resources.kind)
         child.announce(self._resources.log)
+        warm.import_vllm()
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
+
+        warm.FORK_SERVER.adopt()
 
         args = AsyncEngineArgs(**self._engine_args())
         with self._children.recorded():
@@ -135,9 +137,10 @@ class VllmBase(Engine):
 
     async def stop(self) -> None:
         """Shut the engine down and wait until its processes are gone."""
-        if self._loading is not None:
+        while self._loading is not None and not self._loading.done():
+            # Again and again: what it starts may be yet to come.
             self._children.kill()
-            await asyncio.wait([self._loading])
+            await asyncio.wait([self._loading], timeout=DEATH_POLL_SECONDS)
         if self._llm is not None:
             llm, self._llm = self._llm, None
             if llm.output_handler is not None:
@@ -291,22 +294,3 @@ def in_words(error: BaseException) -> str:
     """The innermost cause that says something, on one line of at most 500 characters."""
     said = str(error).strip() or type(error).__name__
     return " ".join(said.split())[:500]
-
-
-def _quiet_environment(kind: str) -> None:
-    """Before vLLM is imported: no telemetry, few words, children that import afresh."""
-    defaults = {
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    if kind == "cpu":
-        defaults["VLLM_TARGET_DEVICE"] = "cpu"
-        # The first request for logprobs would start a C++ compiler, and without one end the engine.
-        defaults["TORCH_COMPILE_DISABLE"] = "1"
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
