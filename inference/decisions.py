@@ -13,15 +13,16 @@ class Limits:
     """Bounds that an operator sets.
 
     `queue`, `account_queue`: places in all and per account. `slice`: longest turn in seconds while
-    others wait. `wait`: the bound W on a wait, seconds. `idle`: after so many seconds without a
-    request a model that nobody wished for is unloaded (0: never). `host_bytes`: memory of the
-    machine for the weights of models that sleep.
+    others wait. `wait`: the bound W on a wait, seconds. `drain`: longest drain at the end of a turn.
+    `idle`: after so many seconds without a request a model that nobody wished for is unloaded (0:
+    never). `host_bytes`: memory of the machine for the weights of models that sleep.
     """
 
     queue: int = 1000
     account_queue: int = 200
     slice: float = 900.0
     wait: float = 1200.0
+    drain: float = 120.0
     idle: float = 0.0
     host_bytes: int = 0
 
@@ -31,7 +32,7 @@ class Model:
     """What the scheduler knows of a card.
 
     `replicas` is how many copies there may be; `sleep_bytes` what one that sleeps takes of the
-    machine's memory (0: it cannot sleep).
+    machine's memory (0: it cannot sleep), `asleep_bytes` what it still takes of each device.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Model:
     slice: float | None = None
     replicas: int = 1
     sleep_bytes: int = 0
+    asleep_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,10 @@ class Decision:
     """What to do now.
 
     `evictions` are replicas to unload, `sleeps` replicas that keep their weights in the machine's
-    memory, `wakes` sleeping replicas to bring back. `preemptions` are requests to stop and requeue.
+    memory, `wakes` sleeping replicas to bring back. `preemptions` are running requests to stop: who
+    may be resumed waits again (`Scheduler.preempted`), others end with an error. `refusals` are
+    waiting requests that cannot be served within the bound: they have left the queue. `closings`
+    and `openings` are replicas that from now on make room for another model, or no longer.
     """
 
     grants: tuple[Grant, ...] = ()
@@ -98,16 +103,12 @@ class Decision:
     preemptions: tuple[str, ...] = ()
     sleeps: tuple[int, ...] = ()
     wakes: tuple[int, ...] = ()
+    refusals: tuple[str, ...] = ()
+    closings: tuple[int, ...] = ()
+    openings: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(
-            self.grants
-            or self.loads
-            or self.evictions
-            or self.preemptions
-            or self.sleeps
-            or self.wakes
-        )
+        return any(getattr(self, name) for name in self.__slots__)
 
 
 @dataclass(slots=True)

@@ -9,11 +9,13 @@ InferenceError
 ├── Refused                   this service's state; may work later, `retry_after` in seconds
 │   ├── QueueFull             the server's queue is full
 │   ├── AccountQueueFull      the caller's own share of the queue is full
+│   ├── WaitTooLong           the wait would be, or was, longer than the bound
 │   ├── ModelUnavailable      the model failed to load, or can never fit beside the pinned ones
 │   └── ShuttingDown          the server is draining
 └── EngineError               broke while running
     ├── EngineCrashed         the engine's process went away
     ├── EngineTimeout         the engine said nothing in time
+    ├── Preempted             others had waited too long; the answer cannot be resumed
     └── LoadFailed            `Engine.start` did not succeed
 """
 
@@ -73,6 +75,10 @@ class AccountQueueFull(Refused):
     """The caller's own queue places are used up."""
 
 
+class WaitTooLong(Refused):
+    """The request would wait longer than the bound that is promised, or has done so."""
+
+
 class ModelUnavailable(Refused):
     """The model cannot be loaded now; the message says why."""
 
@@ -91,6 +97,10 @@ class EngineCrashed(EngineError):
 
 class EngineTimeout(EngineError):
     """The engine said nothing before the first-token deadline."""
+
+
+class Preempted(EngineError):
+    """The turn of its model ended and the answer was cut off; it cannot be resumed."""
 
 
 class LoadFailed(EngineError):

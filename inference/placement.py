@@ -24,7 +24,7 @@ def free_bytes(devices: Iterable[Device], replicas: Iterable[Replica]) -> dict[s
     for replica in replicas:
         for device in replica.devices:
             if device in free:
-                free[device] -= replica.bytes_per_device
+                free[device] -= replica.device_bytes
     return free
 
 

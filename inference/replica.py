@@ -5,21 +5,41 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from inference.decisions import Ticket
+
 
 class ReplicaState(enum.StrEnum):
-    """Where a copy is in its life. Draining is not kept: it follows from the turn and the queue."""
+    """Where a copy is in its life. A draining one is READY and `closing`."""
 
     LOADING = "loading"
     READY = "ready"
+    SLEEPING = "sleeping"
     STOPPING = "stopping"
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right of one request to use a replica.
+
+    `mark` is the replica's `share` when it was granted: the difference at the end is what the
+    request cost.
+    """
+
+    ticket: Ticket
+    replica: int
+    granted_at: float
+    mark: float
 
 
 @dataclass(slots=True)
 class Replica:
     """A copy of `model` on `devices`; each of them gives it `bytes_per_device`.
 
-    `leases` are the ids of the requests that run on it; `served` says that it ever had one. Times
-    are the scheduler's clock, seconds.
+    `leases` are the ids of the requests that run on it; `served` says that it ever had one. A
+    `closing` one makes room for another model: it takes only requests that rank before that one's.
+    `share` is the integral of 1 / (running requests), in seconds. A sleeping one, and one that is
+    on its way there (`falling_asleep`), keeps `bytes_asleep` of each device and `host_bytes` of the
+    machine's memory. All times are the scheduler's clock, seconds.
     """
 
     id: int
@@ -33,8 +53,28 @@ class Replica:
     last_used: float = 0.0
     served: bool = False
     leases: set[str] = field(default_factory=set)
+    closing: bool = False
+    closing_since: float = 0.0
+    share: float = 0.0
+    share_at: float = 0.0
+    waking: bool = False
+    falling_asleep: bool = False
+    bytes_asleep: int = 0
+    host_bytes: int = 0
 
     @property
     def idle(self) -> bool:
         """Ready, and nobody holds it."""
         return self.state is ReplicaState.READY and not self.leases
+
+    @property
+    def device_bytes(self) -> int:
+        """What it takes of each of its devices in its present state."""
+        asleep = self.state is ReplicaState.SLEEPING
+        return self.bytes_asleep if asleep else self.bytes_per_device
+
+    def spend(self, now: float) -> None:
+        """Bring `share` up to date; before each change of the leases."""
+        if self.leases:
+            self.share += (now - self.share_at) / len(self.leases)
+        self.share_at = now

@@ -1,45 +1,35 @@
 """The one door: `stream = await service.generate(request)`.
 
-The scheduler decides, this module acts. Everything here runs on one event loop; what is slow
+The scheduler decides, `dispatch.py` acts. Everything here runs on one event loop; what is slow
 (loading, tokenising, the database) runs in threads or processes that engines and callers own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
-from typing import Any
+from collections.abc import Callable
 
 from django.conf import settings
 
 from inference.answer import Answer
 from inference.catalogue import Catalogue, ModelCard
-from inference.decisions import Limits, Load, Model, Ticket
+from inference.decisions import Limits, Model
 from inference.devices import Device, visible_devices
-from inference.engines.base import Engine, Prepared, Resources
-from inference.errors import (
-    EngineCrashed,
-    EngineTimeout,
-    InferenceError,
-    LoadFailed,
-    ModelNotFound,
-    ModelUnavailable,
-    ShuttingDown,
-)
-from inference.fleet import Fleet
+from inference.dispatch import Dispatcher
+from inference.engines.base import Prepared
+from inference.errors import EngineCrashed, ModelNotFound, ModelUnavailable, ShuttingDown
 from inference.placement import place
 from inference.replica import Replica, ReplicaState
-from inference.requests import Output, Question
+from inference.requests import Question
+from inference.run import Run
 from inference.scheduler import Scheduler
 from inference.sizing import Need
 from inference.status import Board, ModelStatus, Waiting
 from inference.tasks import check
-from inference.weights import local_folder, measure, source_of
+from inference.weights import local_folder, measure
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], float]
@@ -51,17 +41,26 @@ class InferenceService:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._catalogue = Catalogue()
-        self._scheduler = Scheduler(
-            [], Limits(settings.QUEUE_LIMIT, settings.ACCOUNT_QUEUE_LIMIT, settings.SLICE_SECONDS)
+        limits = Limits(
+            queue=settings.QUEUE_LIMIT,
+            account_queue=settings.ACCOUNT_QUEUE_LIMIT,
+            slice=settings.SLICE_SECONDS,
+            wait=settings.WAIT_SECONDS,
+            drain=settings.TURN_DRAIN_SECONDS,
+            idle=settings.IDLE_SECONDS,
         )
-        self._fleet = Fleet(self._engine_died, settings.LOAD_SECONDS)
-        self._granted: dict[str, asyncio.Future[int]] = {}
-        self._queued_for: dict[str, str] = {}
+        self._scheduler = Scheduler([], limits)
+        self._dispatcher = Dispatcher(
+            self._scheduler,
+            settings.LOAD_SECONDS,
+            settings.LLMS_DATA / "logs",
+            clock,
+            lambda model: self._catalogue.find(model),
+            self._note_ready,
+        )
+        self._fleet = self._dispatcher.fleet
         self._needs: dict[tuple[object, ...], Need] = {}
         self._board = Board(self._scheduler, self._fleet, clock)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._idle = asyncio.Event()
         self.devices: list[Device] = []
         self._started = False
         self.accepting = False
@@ -80,15 +79,13 @@ class InferenceService:
         card = self.card(request.model)
         check(card, request)
         prepared = await self._prepare_early(card, request)
-        asked = self._clock()
-        engine, prepared = await self._granted_engine(card, request, prepared)
-        outputs = self._run(engine, prepared, self._clock() - asked)
-        return Answer(outputs, lambda: self._finish(request.request_id))
+        run = Run(self._dispatcher, self._clock, card.id, request)
+        await self._start(run, card, prepared)
+        return Answer(run.outputs(), run.finish)
 
     def waiting(self, request_id: str) -> Waiting | None:
         """Where a request stands in the queue of its model; None when it does not wait."""
-        model = self._queued_for.get(request_id)
-        return self._board.waiting(model, request_id) if model else None
+        return self._board.waiting(request_id)
 
     # --- the catalogue ---------------------------------------------------------------------------
 
@@ -134,7 +131,7 @@ class InferenceService:
                 logger.warning("%s cannot be loaded: %s", card.id, error.message)
         self._scheduler.set_models(models)
         self._follow_unloads(before)
-        self._step()
+        self._dispatcher.step()
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -152,21 +149,7 @@ class InferenceService:
     async def shutdown(self, drain_seconds: float) -> None:
         """Refuse new work, let answers finish for `drain_seconds`, then stop every engine."""
         self.accepting = False
-        refusal = ShuttingDown("The server is shutting down.", 10)
-        for future in self._granted.values():
-            if not future.done():
-                future.set_exception(refusal)
-        try:
-            async with asyncio.timeout(drain_seconds):
-                while self._scheduler.running:
-                    self._idle.clear()
-                    await self._idle.wait()
-        except TimeoutError:
-            logger.warning("%d answers cut off by the drain limit", len(self._scheduler.running))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._fleet.stop_all()
+        await self._dispatcher.shutdown(drain_seconds)
 
     # --- asking for a place ----------------------------------------------------------------------
 
@@ -180,159 +163,27 @@ class InferenceService:
             await self._fleet.bury(ready[0].id, error.message)
             return None
 
-    async def _granted_engine(
-        self, card: ModelCard, request: Question, prepared: Prepared[Question] | None
-    ) -> tuple[Engine, Prepared[Question]]:
+    async def _start(self, run: Run, card: ModelCard, prepared: Prepared[Question] | None) -> None:
         """Wait for a place. An engine found dead meanwhile costs the request only more waiting."""
-        while True:
-            replica_id = await self._lease(card, request)
-            engine = self._fleet.engine(replica_id)
-            try:
-                if engine is None or not engine.alive:
-                    raise EngineCrashed(f"The engine of `{card.id}` is gone.")
-                return engine, prepared or await engine.prepare(request)
-            except EngineCrashed as error:
-                self._finish(request.request_id)
-                await self._fleet.bury(replica_id, error.message)
-            except BaseException:
-                self._finish(request.request_id)
-                raise
-
-    async def _lease(self, card: ModelCard, request: Question) -> int:
         if card.id not in self._scheduler.models:
             model = await self._measured(card)
             self._scheduler.set_models([*self._scheduler.models.values(), model])
-        now = self._clock()
-        ticket = Ticket(
-            request.request_id, card.id, request.account, now, request.weight, request.lane
-        )
-        self._scheduler.submit(ticket, now)
-        future = asyncio.get_running_loop().create_future()
-        self._granted[request.request_id] = future
-        self._queued_for[request.request_id] = card.id
-        self._step()
-        try:
-            return await future
-        except BaseException:
-            self._scheduler.cancel(card.id, request.request_id)
-            self._finish(request.request_id)
-            raise
-        finally:
-            self._granted.pop(request.request_id, None)
-            self._queued_for.pop(request.request_id, None)
-
-    async def _run(
-        self, engine: Engine, prepared: Prepared[Question], waited: float
-    ) -> AsyncGenerator[Output, None]:
-        request_id = prepared.request.request_id
-        try:
-            async with aclosing(engine.generate(prepared)) as outputs:
-                yield await self._first(outputs)
-                async for output in outputs:
-                    if output.usage is not None:
-                        output.usage = dataclasses.replace(output.usage, queue_seconds=waited)
-                    yield output
-        except EngineCrashed as error:
-            if self.accepting:
+        while True:
+            replica_id = await run.lease(prepared)
+            try:
+                await run.begin(replica_id, prepared)
+                return
+            except EngineCrashed as error:
+                run.finish()
+                await self._fleet.bury(replica_id, error.message)
+            except BaseException:
+                run.finish()
                 raise
-            raise ShuttingDown("The server shut down before the answer was complete.") from error
-        finally:
-            self._finish(request_id)
-
-    @staticmethod
-    async def _first(outputs: AsyncGenerator[Output, None]) -> Output:
-        limit = settings.FIRST_TOKEN_SECONDS
-        try:
-            async with asyncio.timeout(limit):
-                return await anext(outputs)
-        except TimeoutError:
-            raise EngineTimeout(f"The model said nothing for {limit:g} s.") from None
-        except StopAsyncIteration:
-            raise EngineCrashed("The engine ended without an answer.") from None
-
-    def _finish(self, request_id: str) -> None:
-        self._scheduler.finish(request_id, self._clock())
-        if not self._scheduler.running:
-            self._idle.set()
-        if self._scheduler.queues or self._scheduler.retired:
-            self._step()
-
-    # --- acting on the scheduler -----------------------------------------------------------------
-
-    def _step(self) -> None:
-        """Ask the scheduler, grant, load, stop."""
-        now = self._clock()
-        decision = self._scheduler.schedule(now)
-        self._scheduler.apply(decision, now)
-        for load in decision.loads:
-            self._spawn(self._load(load))
-        for replica_id in decision.evictions:
-            self._spawn(self._evict(replica_id))
-        for grant in decision.grants:
-            self._grant(grant.request_id, grant.replica)
-        self._wake_at_next_change(now)
-        self._note_ready()
-
-    def _grant(self, request_id: str, replica_id: int) -> None:
-        future = self._granted.get(request_id)
-        if future is None or future.done():
-            # The caller left between the decision and now.
-            self._scheduler.finish(request_id, self._clock())
-            return
-        future.set_result(replica_id)
-
-    async def _load(self, load: Load) -> None:
-        card = self._catalogue.find(load.model)
-        try:
-            if card is None:
-                raise LoadFailed(f"`{load.model}` left the catalogue.")
-            await self._fleet.start(load.replica, card, self._resources(card, load))
-        except InferenceError as error:
-            self._load_failed(load, error.message)
-        except Exception as error:
-            # Whatever an engine's parts raise: else its waiters would wait for ever.
-            logger.exception("Loading %s broke", load.model)
-            self._load_failed(load, f"{type(error).__name__}: {error}"[:500])
-        else:
-            self._scheduler.loaded(load.replica, self._clock())
-        self._step()
-
-    def _load_failed(self, load: Load, reason: str) -> None:
-        logger.error("%s did not load: %s", load.model, reason)
-        for request_id in self._scheduler.load_failed(load.replica, reason, self._clock()):
-            future = self._granted.get(request_id)
-            if future is not None and not future.done():
-                message = f"The model `{load.model}` did not load: {reason}"
-                future.set_exception(LoadFailed(message))
-
-    async def _evict(self, replica_id: int) -> None:
-        await self._fleet.stop(replica_id)
-        self._scheduler.stopped(replica_id, self._clock())
-        self._step()
-
-    def _engine_died(self, replica_id: int, reason: str) -> None:
-        self._scheduler.crashed(replica_id, reason, self._clock())
-        self._step()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _wake_at_next_change(self, now: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        delay = self._scheduler.next_change(now)
-        if delay is not None:
-            self._timer = asyncio.get_running_loop().call_later(delay + 0.001, self._step)
 
     def _note_ready(self) -> None:
         """Ready once nothing that was wished for is still loading; a later load changes nothing."""
         wished = {m.id for m in self._scheduler.models.values() if m.wish != "none"}
-        replicas = self._scheduler.replicas.values()
-        loading = {r.model for r in replicas if r.state is ReplicaState.LOADING}
-        self.ready = self.ready or (self._started and not wished & loading)
+        self.ready = self.ready or (self._started and not wished & self._dispatcher.loading())
 
     def _follow_unloads(self, before: Catalogue) -> None:
         age = time.time() - self._clock()
@@ -354,18 +205,6 @@ class InferenceService:
             kind = self.devices[0].kind if self.devices else "cpu"
             self._needs[key] = await asyncio.to_thread(measure, card, kind)
         return Model(card.id, self._needs[key], card.max_num_seqs, card.wish, card.slice)
-
-    def _resources(self, card: ModelCard, load: Load) -> Resources:
-        device = next(d for d in self.devices if d.id == load.devices[0])
-        return Resources(
-            source_of(card),
-            settings.LLMS_DATA / "logs" / f"engine-{load.replica}.log",
-            device.kind,
-            load.devices,
-            load.need.bytes_per_device,
-            load.need.kv_cache_bytes,
-            device.memory_bytes,
-        )
 
     def _replicas(self, model: str) -> list[Replica]:
         return [r for r in self._scheduler.replicas.values() if r.model == model]

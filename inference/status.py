@@ -79,11 +79,12 @@ class Board:
             capabilities=capabilities(card),
         )
 
-    def waiting(self, model: str, request_id: str) -> Waiting | None:
-        """Where a request stands in a model's queue; None when it does not wait there."""
-        position = self._scheduler.position(model, request_id)
+    def waiting(self, request_id: str) -> Waiting | None:
+        """Where a request stands in its model's queue; None when it does not wait."""
+        position = self._scheduler.position(request_id)
         if position is None:
             return None
+        model = self._scheduler.queued[request_id]
         loading = next((r for r in self._replicas(model) if r.state is ReplicaState.LOADING), None)
         if loading is None:
             return Waiting(model, position, None, "queued", "")
@@ -103,6 +104,6 @@ class Board:
         now = self._clock()
         if best.state is ReplicaState.LOADING:
             return "loading", f"loading for {now - best.started:.0f} s"
-        if best.state is ReplicaState.READY and best.id in self._scheduler.gated(now):
+        if best.state is ReplicaState.READY and best.closing:
             return "draining", "its turn is over; running answers finish"
         return str(best.state), ""

@@ -2,12 +2,13 @@
 
 import pytest
 
+from inference.admission import MAX_FAILURES
 from inference.decisions import Limits, Load, Model, Ticket
 from inference.devices import Device
 from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull
 from inference.replica import ReplicaState
 from inference.requests import Lane
-from inference.scheduler import MAX_FAILURES, Scheduler
+from inference.scheduler import Scheduler
 from inference.sizing import Need
 
 GIB = 2**30
@@ -214,7 +215,7 @@ def test_crash_keeps_the_queue_and_loads_again() -> None:
     ask(s, "a", "1")
     ask(s, "a", "2")
     settle(s, 0.0)
-    s.crashed(s.running["1"], "killed", 5.0)
+    s.crashed(s.running["1"].replica, "killed", 5.0)
     assert not s.running
     assert s.waiting("a") == 1
     settle(s, 5.0 + (s.next_change(5.0) or 0.0))
@@ -239,7 +240,7 @@ def test_queue_limits_are_typed() -> None:
     ask(s, "a", "4", account="bob")
     with pytest.raises(QueueFull):
         ask(s, "a", "5", account="charlie")
-    s.cancel("a", "1")
+    s.cancel("1", 4.0)
     ask(s, "a", "6", account="alice")
 
 
@@ -279,6 +280,6 @@ def test_position_counts_from_one_and_ends_with_the_grant() -> None:
     s = scheduler(model("a", max_num_seqs=1))
     for i in range(3):
         ask(s, "a", str(i), now=float(i))
-    assert [s.position("a", str(i)) for i in range(3)] == [1, 2, 3]
+    assert [s.position(str(i)) for i in range(3)] == [1, 2, 3]
     settle(s, 3.0)
-    assert [s.position("a", str(i)) for i in range(3)] == [None, 1, 2]
+    assert [s.position(str(i)) for i in range(3)] == [None, 1, 2]

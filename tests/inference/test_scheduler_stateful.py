@@ -95,7 +95,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         waiting = [t for queue in self.s.queues.values() for t in queue.values()]
         ticket = data.draw(st.sampled_from(waiting))
         self.done.add(ticket.request_id)
-        self.s.cancel(ticket.model, ticket.request_id)
+        self.s.cancel(ticket.request_id, self.now)
         self.s.finish(ticket.request_id, self.now)
 
     @rule(name=NAMES.filter(lambda name: name != "pinned"))
@@ -138,7 +138,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.now += 5.0
         assert self.s.waiting() == 0, "somebody starved"
         assert not self.s.running
-        assert not self.s._accounts
+        self.s.fairness.forget(float("inf"))
+        assert not self.s.fairness.accounts
 
 
 SchedulerMachine.TestCase.settings = settings(

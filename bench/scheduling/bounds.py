@@ -1,0 +1,57 @@
+"""The bound without switches: what is lost to them cannot be less than the distance from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from bench.scheduling.peers_base import Peer
+from bench.scheduling.workload import Workload
+from inference.decisions import Decision, Grant, Load, Model, Ticket
+from inference.replica import Replica
+
+
+class AllResident(Peer):
+    """The first model has a copy on every device; each request goes to the copy with fewest."""
+
+    def schedule(self, now: float) -> Decision:
+        """Load everywhere, then grant."""
+        if not self.replicas:
+            return Decision(loads=tuple(self._copies()))
+        return Decision(grants=tuple(self._spread()))
+
+    def _copies(self) -> Iterator[Load]:
+        model = next(iter(self.models.values()))
+        for number, device in enumerate(self.devices, 1):
+            yield Load(number, model.id, (device.id,), model.need)
+
+    def _spread(self) -> Iterator[Grant]:
+        held = {replica.id: len(replica.leases) for replica in self.ready()}
+        for ticket in self._waiting():
+            least = min(held, key=lambda replica: held[replica], default=None)
+            if least is None or held[least] >= self.limit(ticket.model):
+                return
+            held[least] += 1
+            yield Grant(ticket.request_id, least)
+
+    def _waiting(self) -> Iterable[Ticket]:
+        return islice((t for q in self.queues.values() for t in q.values()), 4096)
+
+    def may_go(self, replica: Replica, now: float) -> bool:
+        """Nothing ever goes."""
+        return False
+
+    def next_models(self, now: float) -> Sequence[Model]:
+        """Nothing more is loaded."""
+        return []
+
+
+def without_switches(work: Workload) -> Workload:
+    """Every GPU computes any model at any time, and batches requests for all of them together.
+
+    One model stands for all of them, and its load takes no time.
+    """
+    model = work.models[0]
+    requests = [replace(request, model=model.id) for request in work.requests]
+    return replace(work, requests=requests, models=[model], switch=0.0)

@@ -1,0 +1,148 @@
+"""Rules from queueing theory and from papers, made to work with batches and several GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bench.scheduling.peers_base import Peer
+from inference.decisions import Decision, Model, Ticket
+from inference.devices import Device
+from inference.replica import Replica
+
+
+class RoundRobin(Peer):
+    """Models in a fixed circle, each served until nobody waits and nothing runs (exhaustive).
+
+    Models that nobody asks for are passed over; a model stays while no other is wanted.
+    """
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        super().__init__(devices)
+        self.last = -1
+
+    def apply(self, decision: Decision, now: float) -> None:
+        """The circle goes on from the model that was loaded last."""
+        super().apply(decision, now)
+        if decision.loads:
+            self.last = list(self.models).index(decision.loads[-1].model)
+
+    def next_models(self, now: float) -> Iterable[Model]:
+        """Wanted models in the circle's order."""
+        circle = list(self.models)
+        turned = {m: (i - self.last - 1) % len(circle) for i, m in enumerate(circle)}
+        return sorted(self.unserved(), key=lambda model: turned[model.id])
+
+
+class Gated(Peer):
+    """A turn serves those that waited when it began, and nobody who comes later.
+
+    While no model waits for a place every turn begins anew at once, so nothing stands idle.
+    """
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        super().__init__(devices)
+        self.gates: dict[int, int] = {}
+
+    def submit(self, ticket: Ticket, now: float) -> None:
+        """Gates stand where they stood before the newcomer, if it is the first to want a place."""
+        self._move_gates()
+        super().submit(ticket, now)
+
+    def loaded(self, replica_id: int, now: float) -> None:
+        """The turn begins."""
+        super().loaded(replica_id, now)
+        self.gates[replica_id] = self._arrivals
+
+    def stopped(self, replica_id: int, now: float) -> None:
+        """The turn is history."""
+        super().stopped(replica_id, now)
+        self.gates.pop(replica_id, None)
+
+    def _move_gates(self) -> None:
+        if not self.unserved():
+            self.gates.update({replica.id: self._arrivals for replica in self.ready()})
+
+    def may_enter(self, replica: Replica, now: float) -> Iterable[Ticket]:
+        """Whoever came before the gate; all, when nobody wants a place."""
+        if not self.unserved():
+            yield from self.queues[replica.model].values()
+            return
+        for ticket in self.queues[replica.model].values():
+            if self.order[ticket.request_id] > self.gates[replica.id]:
+                return
+            yield ticket
+
+    def may_go(self, replica: Replica, now: float) -> bool:
+        """All before the gate are served: an idle replica has granted whoever may enter."""
+        return True
+
+
+class RoundRobinGated(Gated, RoundRobin):
+    """The circle, gated."""
+
+
+class LongestQueue(Peer):
+    """The model with the most waiting requests comes next, and is served until it has none."""
+
+    def next_models(self, now: float) -> Iterable[Model]:
+        """Wanted models, longest queue first, then longest waiter."""
+        return sorted(self.unserved(), key=lambda m: (-len(self.queues[m.id]), self.oldest(m.id)))
+
+
+class VirtualTokens(Gated):
+    """VTC: whoever has had the fewest tokens comes first; an answer's tokens count twice.
+
+    The model that the user with the lowest counter asks for comes next. Its turn is gated, so that
+    a switch serves all that waited for it, in the order of their users' counters. Somebody new
+    begins at the lowest counter among those present.
+    """
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        super().__init__(devices)
+        self.counters: dict[str, float] = {}
+        self.present: dict[str, int] = {}
+
+    def submit(self, ticket: Ticket, now: float) -> None:
+        """A user who was away is lifted to the least of those who are here."""
+        if not self.present.get(ticket.account):
+            least = min((self.counters[user] for user in self.present), default=0.0)
+            self.counters[ticket.account] = max(self.counters.get(ticket.account, 0.0), least)
+        self.present[ticket.account] = self.present.get(ticket.account, 0) + 1
+        super().submit(ticket, now)
+
+    def finish(self, request_id: str, now: float, tokens: int = 0) -> None:
+        """The answer is charged when it is there."""
+        ticket = self.tickets[request_id]
+        self.counters[ticket.account] += 2 * tokens
+        self.present[ticket.account] -= 1
+        if not self.present[ticket.account]:
+            del self.present[ticket.account]
+        super().finish(request_id, now, tokens)
+
+    def apply(self, decision: Decision, now: float) -> None:
+        """A prompt is charged when it is let in."""
+        for grant in decision.grants:
+            ticket = self.tickets[grant.request_id]
+            self.counters[ticket.account] += ticket.prompt_tokens
+        super().apply(decision, now)
+
+    def may_enter(self, replica: Replica, now: float) -> Iterable[Ticket]:
+        """Whoever came before the gate, lowest counter first."""
+        inside = super().may_enter(replica, now)
+        return sorted(inside, key=lambda t: (self.counters[t.account], self.order[t.request_id]))
+
+    def next_models(self, now: float) -> Iterable[Model]:
+        """Wanted models, by the lowest counter of a user who waits for them."""
+        return sorted(self.unserved(), key=lambda model: self._lowest(model.id))
+
+    def _lowest(self, model: str) -> tuple[float, int]:
+        least = min(self.counters[ticket.account] for ticket in self.queues[model].values())
+        return least, self.oldest(model)
+
+
+TEXTBOOK: dict[str, type[Peer]] = {
+    "rr-exhaustive": RoundRobin,
+    "rr-gated": RoundRobinGated,
+    "longest-queue": LongestQueue,
+    "vtc": VirtualTokens,
+}

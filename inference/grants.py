@@ -1,0 +1,67 @@
+"""Which waiting requests run now, and on which copy of their model. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from inference.decisions import Grant, Model, Ticket
+from inference.planning import Plan
+from inference.replica import Replica
+from inference.requests import Lane
+from inference.state import State
+from inference.turns import INFINITY
+
+# Of a batch of four and more, this part is kept for people who wait, not for the batch lane.
+INTERACTIVE_PART = 0.25
+# Copies of a model whose outstanding work differs by less are alike: then equal prompts meet.
+ALIKE = 2
+
+
+def grants(state: State, planned: Plan) -> Iterator[Grant]:
+    """All that wait for a model, up to the batch size of its replicas: engines batch them."""
+    going = set(planned.gone)
+    by_model: dict[str, list[Replica]] = {}
+    for replica in state.ready():
+        if replica.model in state.queues and replica.id not in going:
+            by_model.setdefault(replica.model, []).append(replica)
+    for model_id, replicas in by_model.items():
+        if model := state.models.get(model_id):
+            yield from _of_model(state, model, replicas, planned.limits)
+
+
+def _of_model(
+    state: State, model: Model, replicas: list[Replica], limits: dict[int, float]
+) -> Iterator[Grant]:
+    load = {r.id: len(r.leases) for r in replicas}
+    lanes = {lane: state.queues[model.id].ranked(lane) for lane in Lane}
+    heads = {lane: entry for lane, line in lanes.items() if (entry := next(line, None))}
+    while heads:
+        lane = min(heads, key=lambda each: heads[each][0])
+        rank, ticket = heads[lane]
+        most = _most(model.max_num_seqs, lane)
+        free = [r for r in replicas if load[r.id] < most and rank <= limits.get(r.id, INFINITY)]
+        if free:
+            chosen = _choose(free, load, ticket)
+            load[chosen] += 1
+            yield Grant(ticket.request_id, chosen)
+        # Where there is no room for one, there is none for whoever comes later in the same lane.
+        following = next(lanes[lane], None) if free else None
+        if following:
+            heads[lane] = following
+        else:
+            del heads[lane]
+
+
+def _most(batch: int, lane: Lane) -> int:
+    if lane is Lane.INTERACTIVE or batch < 4:
+        return batch
+    return batch - int(batch * INTERACTIVE_PART)
+
+
+def _choose(free: list[Replica], load: dict[int, int], ticket: Ticket) -> int:
+    """The least busy copy; among copies alike, always the same one for the same prefix."""
+    least = min(load[r.id] for r in free)
+    alike = sorted(r.id for r in free if load[r.id] < least + ALIKE)
+    if ticket.prefix:
+        return alike[ticket.prefix % len(alike)]
+    return min(alike, key=lambda replica_id: load[replica_id])

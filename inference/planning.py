@@ -1,0 +1,208 @@
+"""Which models get a place, and who makes room for them. Pure: reads the state, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from inference.decisions import Load, Model
+from inference.placement import Placement, place
+from inference.replica import Replica, ReplicaState
+from inference.state import State
+from inference.turns import INFINITY, limit
+
+# Another copy is loaded when so many times a copy's batch waits.
+COPY_AT = 1.0
+
+
+@dataclass(slots=True)
+class Plan:
+    """`limits`: of each replica that makes room, the highest rank that it still lets in."""
+
+    loads: list[Load] = field(default_factory=list)
+    wakes: list[int] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    limits: dict[int, float] = field(default_factory=dict)
+
+
+class _Tables:
+    """What stands on the devices: `present` now and from now on, `future` once all is done."""
+
+    def __init__(self, state: State, gone: list[int]) -> None:
+        self.present = list(state.replicas.values())
+        self.future = [r for r in self.present if r.state is not ReplicaState.STOPPING]
+        self.leave(gone)
+
+    def leave(self, gone: Sequence[int]) -> None:
+        """These replicas will go."""
+        self.future = [r for r in self.future if r.id not in gone]
+
+    def claim(self, model: Model, spot: Placement) -> None:
+        """The model will stand there."""
+        claimed = Replica(0, model.id, spot.devices, model.need.bytes_per_device, 0, 0.0)
+        self.present.append(claimed)
+        self.future.append(claimed)
+
+
+def plan(state: State, now: float) -> Plan:
+    """Loads, wakes and evictions, for the models that want a place in the order of `_wanting`.
+
+    1. It fits beside what is resident: load it (or wake it, where it sleeps).
+    2. It fits once something that is already going is gone: wait for that.
+    3. Others can make room: the idle ones go, the busy ones close.
+    4. Otherwise it waits for somebody to become evictable.
+
+    What a model waits for is kept for it: whoever comes after it in line does not take that.
+    """
+    planned = Plan()
+    for replica_id in state.retired:
+        planned.limits[replica_id] = -INFINITY
+        if state.replicas[replica_id].idle:
+            planned.gone.append(replica_id)
+    planned.gone += [r.id for r in state.ready() if _unused_too_long(state, r, now)]
+    tables = _Tables(state, planned.gone)
+    for model in _wanting(state, now):
+        _find_place(state, planned, tables, model, now)
+    return planned
+
+
+def _find_place(state: State, planned: Plan, tables: _Tables, model: Model, now: float) -> None:
+    asleep = _sleeping(state, planned, model)
+    if spot := _place(state, model, tables.present, asleep):
+        _bring_up(state, planned, model, spot, asleep)
+        tables.claim(model, spot)
+        return
+    candidates = _evictable(state, model, tables.future)
+    spot = _place(state, model, tables.future, asleep, candidates)
+    if spot is None:
+        return
+    rank = state.head(model.id)
+    for replica_id in spot.evict:
+        replica = state.replicas[replica_id]
+        planned.limits[replica_id] = limit(state, replica, rank, now)
+        line = state.queues.get(replica.model)
+        if replica.idle and (not line or line.head > planned.limits[replica_id]):
+            planned.gone.append(replica_id)
+    tables.leave(spot.evict)
+    tables.claim(model, spot)
+
+
+def _bring_up(
+    state: State, planned: Plan, model: Model, spot: Placement, asleep: Replica | None
+) -> None:
+    if asleep is not None:
+        planned.wakes.append(asleep.id)
+        return
+    number = state.next_replica + len(planned.loads)
+    planned.loads.append(Load(number, model.id, spot.devices, model.need))
+
+
+def _place(
+    state: State,
+    model: Model,
+    replicas: Sequence[Replica],
+    asleep: Replica | None,
+    candidates: Sequence[Replica] = (),
+) -> Placement | None:
+    """Where it fits; one that sleeps wakes where it fell asleep."""
+    if asleep is None:
+        return place(model.need, state.devices, replicas, candidates)
+    devices = [d for d in state.devices if d.id in asleep.devices]
+    return place(model.need, devices, [r for r in replicas if r.id != asleep.id], candidates)
+
+
+def asleep_or_gone(state: State, planned: Plan) -> tuple[list[int], list[int]]:
+    """Of the replicas that go: those that sleep instead, and all that are unloaded.
+
+    Who sleeps needs room in the machine's memory; for it the sleepers that were used longest ago
+    are unloaded. What staff retired is unloaded.
+    """
+    sleeping = [r for r in state.replicas.values() if r.host_bytes and r.id not in planned.wakes]
+    sleeping = [r for r in sleeping if r.state is not ReplicaState.STOPPING or r.falling_asleep]
+    used = sum(r.host_bytes for r in sleeping)
+    spare = sorted(
+        (r for r in sleeping if r.state is ReplicaState.SLEEPING), key=lambda r: r.last_used
+    )
+    sleeps: list[int] = []
+    evictions: list[int] = []
+    for replica_id in planned.gone:
+        model = state.models.get(state.replicas[replica_id].model)
+        wanted = model.sleep_bytes if model and replica_id not in state.retired else 0
+        while wanted and spare and used + wanted > state.limits.host_bytes:
+            oldest = spare.pop(0)
+            used -= oldest.host_bytes
+            evictions.append(oldest.id)
+        if wanted and used + wanted <= state.limits.host_bytes:
+            used += wanted
+            sleeps.append(replica_id)
+        else:
+            evictions.append(replica_id)
+    return sleeps, evictions
+
+
+def _sleeping(state: State, planned: Plan, model: Model) -> Replica | None:
+    found = (
+        r
+        for r in state.replicas.values()
+        if r.model == model.id and r.state is ReplicaState.SLEEPING and r.id not in planned.wakes
+    )
+    return next(found, None)
+
+
+def _wanting(state: State, now: float) -> Iterator[Model]:
+    """Models that should have a replica: those that somebody waits for, wishes, second copies."""
+    unserved = state.unserved(now)
+    yield from unserved
+    live = state.live_models()
+    for wish in ("pin", "preload"):
+        for model in state.models.values():
+            if model.wish != wish or model.id in live or state.queues.get(model.id):
+                continue
+            if state.may_try(model.id, now):
+                yield model
+    if not unserved:
+        yield from _another_copy(state, now)
+
+
+def _another_copy(state: State, now: float) -> Iterator[Model]:
+    """Models whose queue is longer than their copies can take soon."""
+    for name, line in state.queues.items():
+        model = state.models.get(name)
+        if model is None or model.replicas < 2 or not state.may_try(name, now):
+            continue
+        copies = state.copies(name)
+        loading = any(r.state is ReplicaState.LOADING for r in copies)
+        if 0 < len(copies) < model.replicas and not loading:
+            if len(line) >= COPY_AT * model.max_num_seqs:
+                yield model
+
+
+def _evictable(state: State, model: Model, staying: Sequence[Replica]) -> list[Replica]:
+    """Replicas that may make room for `model`, in the order in which they are given up.
+
+    A preload wish and a second copy take nobody's place but that of models nobody uses. First come
+    idle ones that nobody waits for, least recently used first; then those that are closing already,
+    so that no two are half closed; then the rest, fewest answers first.
+    """
+    waiting = bool(state.queues.get(model.id))
+    if model.wish == "preload" and not waiting:
+        return []
+    ready = [r for r in staying if r.state is ReplicaState.READY and not state.pinned(r)]
+    ready = [r for r in ready if r.model != model.id and r.id not in state.retired]
+    unused = [r for r in ready if r.idle and not state.queues.get(r.model)]
+    unused.sort(key=lambda r: r.last_used)
+    if state.copies(model.id) or (not waiting and model.wish != "pin"):
+        return unused
+    spare = {r.id for r in ready if len(state.copies(r.model)) > 1}
+    busy = [r for r in ready if r not in unused]
+    busy.sort(key=lambda r: (not r.closing, r.id not in spare, len(r.leases), r.ready_at))
+    return unused + busy
+
+
+def _unused_too_long(state: State, replica: Replica, now: float) -> bool:
+    model = state.models.get(replica.model)
+    wished = model is not None and model.wish != "none"
+    patience = state.limits.idle
+    if not patience or wished or not replica.idle or state.queues.get(replica.model):
+        return False
+    return now - replica.last_used >= patience and replica.id not in state.retired

@@ -1,0 +1,182 @@
+"""One request from its place in the queue to its last token, through however many turns."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from django.conf import settings
+
+from inference.abilities import preemptable
+from inference.decisions import Ticket
+from inference.dispatch import Dispatcher
+from inference.engines.base import Engine, Prepared
+from inference.errors import EngineCrashed, EngineTimeout, Preempted, ShuttingDown
+from inference.requests import Output, Question
+
+
+class Run:
+    """Holds a lease while the request runs; gives it back when others have to be let in.
+
+    The scheduler may stop a run. One that can go on later queues again and continues from its
+    tokens; any other ends with Preempted.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, clock: Callable[[], float], model: str, request: Question
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._model = model
+        self._request = request
+        self._preemptable = preemptable(request)
+        self._waited = 0.0
+        self._tokens: list[int] = []
+        self._count = 0
+        self._engine: Engine | None = None
+        self._prepared: Prepared[Question] | None = None
+        self._stream: AsyncGenerator[Output, None] | None = None
+        # The task that is inside the engine's stream right now, and whether it is to come out.
+        self._inside: asyncio.Task[Any] | None = None
+        self._stopped = False
+        self._requeued: asyncio.Task[None] | None = None
+        self._finished = False
+
+    async def lease(self, prepared: Prepared[Question] | None) -> int:
+        """Queue for a replica; its id."""
+        request = self._request
+        asked = self._clock()
+        ticket = Ticket(
+            request.request_id,
+            self._model,
+            request.account,
+            asked,
+            request.weight,
+            request.lane,
+            prepared.prompt_tokens if prepared else 0,
+            prepared.max_tokens if prepared else 0,
+            self._preemptable,
+        )
+        self._finished = False
+        replica_id = await self._dispatcher.lease(ticket)
+        self._waited += self._clock() - asked
+        return replica_id
+
+    async def begin(self, replica_id: int, prepared: Prepared[Question] | None) -> None:
+        """Get ready to be answered by a replica. Raises EngineCrashed when it is dead."""
+        engine = self._alive(replica_id)
+        self._prepared = prepared or await engine.prepare(self._request)
+        self._engine = engine
+
+    def finish(self) -> None:
+        """Give the place back; again is no error."""
+        if self._requeued is not None:
+            self._requeued.cancel()
+        if not self._finished:
+            self._finished = True
+            self._dispatcher.finish(self._request.request_id, self._count)
+
+    async def outputs(self) -> AsyncGenerator[Output, None]:
+        """The answer, over as many turns as it takes."""
+        try:
+            while True:
+                stream = self._enter()
+                output = await self._first(stream)
+                while output is not None:
+                    yield self._counted(output)
+                    output = await self._next(stream)
+                if not self._stopped:
+                    return
+                await (self._requeued or self._queue_again())
+        except EngineCrashed as error:
+            if not self._dispatcher.draining:
+                raise
+            raise ShuttingDown("The server shut down before the answer was complete.") from error
+        finally:
+            self.finish()
+            if self._requeued is not None:
+                await asyncio.wait({self._requeued})
+            if self._stream is not None:
+                await self._stream.aclose()
+
+    def _enter(self) -> AsyncGenerator[Output, None]:
+        assert self._engine is not None and self._prepared is not None
+        self._stopped, self._requeued = False, None
+        self._stream = self._engine.generate(self._prepared)
+        self._dispatcher.stoppable(self._request.request_id, self._stop)
+        return self._stream
+
+    async def _first(self, stream: AsyncGenerator[Output, None]) -> Output | None:
+        limit = settings.FIRST_TOKEN_SECONDS
+        try:
+            async with asyncio.timeout(limit):
+                output = await self._next(stream)
+        except TimeoutError:
+            raise EngineTimeout(f"The model said nothing for {limit:g} s.") from None
+        if output is None and not self._stopped:
+            raise EngineCrashed("The engine ended without an answer.")
+        return output
+
+    async def _next(self, stream: AsyncGenerator[Output, None]) -> Output | None:
+        """The next piece; None at the end, and when others have to be let in."""
+        if self._stopped:
+            return None
+        self._inside = task = asyncio.current_task()
+        try:
+            return await anext(stream)
+        except StopAsyncIteration:
+            return None
+        except asyncio.CancelledError:
+            # Called back by `_stop`, unless somebody else wants this task to end as well.
+            if not self._stopped or task is None or task.uncancel() > 0:
+                raise
+            return None
+        finally:
+            self._inside = None
+
+    def _counted(self, output: Output) -> Output:
+        self._count += len(output.token_ids)
+        if self._preemptable:
+            self._tokens.extend(output.token_ids)
+        if output.usage is not None:
+            output.usage = dataclasses.replace(output.usage, queue_seconds=self._waited)
+        return output
+
+    def _stop(self) -> None:
+        """Others have to be let in: come out of the engine, wherever the caller is."""
+        self._stopped = True
+        if self._inside is not None:
+            self._inside.cancel()
+        else:
+            # The caller is busy with what it got; the others do not wait for that.
+            self._requeued = asyncio.get_running_loop().create_task(self._queue_again())
+            self._requeued.add_done_callback(_heard)
+
+    async def _queue_again(self) -> None:
+        """Leave the engine, wait for the next turn and get ready to go on. Raises Preempted."""
+        assert self._stream is not None and self._prepared is not None
+        await self._stream.aclose()
+        if not self._preemptable:
+            self.finish()
+            raise Preempted("Others had waited for so long that the answer was cut off.")
+        asked = self._clock()
+        request_id = self._request.request_id
+        replica_id = await self._dispatcher.lease_again(request_id, self._count)
+        self._waited += self._clock() - asked
+        engine = self._alive(replica_id)
+        self._prepared = await engine.resumed(self._prepared, tuple(self._tokens))
+        self._engine = engine
+
+    def _alive(self, replica_id: int) -> Engine:
+        engine = self._dispatcher.fleet.engine(replica_id)
+        if engine is None or not engine.alive:
+            raise EngineCrashed(f"The engine of `{self._model}` is gone.")
+        return engine
+
+
+def _heard(task: asyncio.Task[None]) -> None:
+    """The caller hears of a failure when it comes back; if it never does, nobody needs to."""
+    if not task.cancelled():
+        task.exception()

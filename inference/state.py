@@ -1,0 +1,84 @@
+"""The tables that the scheduler decides over, and small questions that its parts ask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from inference.decisions import Failure, Limits, Model
+from inference.devices import Device
+from inference.estimates import Estimates
+from inference.fairness import FairShare
+from inference.line import Line
+from inference.replica import Lease, Replica, ReplicaState
+
+# The part of the bound W by which a rank may lie behind an arrival; the rest is for turns.
+RANK_PART = 0.25
+# A batch request ranks as if it had come later by this part of W.
+BATCH_PART = 1.0
+
+
+@dataclass(slots=True)
+class State:
+    """Queues, leases, replicas, measurements. Whoever reads them decides nothing here."""
+
+    devices: Sequence[Device]
+    limits: Limits = field(default_factory=Limits)
+    models: dict[str, Model] = field(default_factory=dict)
+    replicas: dict[int, Replica] = field(default_factory=dict)
+    queues: dict[str, Line] = field(default_factory=dict)
+    # The model of each request that waits.
+    queued: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    running: dict[str, Lease] = field(default_factory=dict)
+    retired: set[int] = field(default_factory=set)
+    estimates: Estimates = field(default_factory=Estimates)
+    fairness: FairShare = field(default_factory=lambda: FairShare(0.0))
+    next_replica: int = 1
+
+    def ready(self) -> list[Replica]:
+        """Replicas that answer, closing ones too."""
+        return [r for r in self.replicas.values() if r.state is ReplicaState.READY]
+
+    def copies(self, model: str) -> list[Replica]:
+        """Replicas of a model that answer or are about to."""
+        up = (ReplicaState.READY, ReplicaState.LOADING)
+        return [r for r in self.replicas.values() if r.model == model and r.state in up]
+
+    def live_models(self) -> set[str]:
+        """Models with a replica that answers or is about to."""
+        up = (ReplicaState.READY, ReplicaState.LOADING)
+        return {r.model for r in self.replicas.values() if r.state in up}
+
+    def pinned(self, replica: Replica) -> bool:
+        """Whether it never leaves."""
+        model = self.models.get(replica.model)
+        return model is not None and model.wish == "pin"
+
+    def head(self, model: str) -> float:
+        """The lowest rank that waits for a model; infinity for none."""
+        line = self.queues.get(model)
+        return line.head if line else float("inf")
+
+    def waiting(self, model: str | None = None) -> int:
+        """How many requests wait, for one model or in all."""
+        if model is not None:
+            return len(self.queues.get(model, ()))
+        return len(self.queued)
+
+    def may_try(self, model_id: str, now: float) -> bool:
+        """Whether no failed load keeps the model back."""
+        failure = self.failures.get(model_id)
+        return failure is None or now >= failure.retry_at
+
+    def unserved(self, now: float) -> list[Model]:
+        """Models that somebody waits for and that have no replica, first come the lowest ranks."""
+        live = self.live_models()
+        waiting = [m for m in self.queues if m not in live and m in self.models]
+        ready = [m for m in waiting if self.may_try(m, now)]
+        return [self.models[m] for m in sorted(ready, key=self.head)]
+
+    def room(self, replica: Replica) -> int:
+        """How many more requests it takes."""
+        model = self.models.get(replica.model)
+        return model.max_num_seqs - len(replica.leases) if model else 0
