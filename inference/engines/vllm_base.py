@@ -9,7 +9,8 @@ import asyncio
 import dataclasses
 import gc
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inference.catalogue import ModelCard
@@ -26,6 +27,7 @@ from inference.engines.plain_text import PlainText
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
+    EngineError,
     InvalidRequest,
     LoadFailed,
     UnsupportedParameter,
@@ -82,6 +84,7 @@ class VllmBase(Engine):
                 self._loading = None
         llm = self._alive()
         self.max_model_len = llm.model_config.max_model_len
+        self.can_sleep = bool(llm.model_config.enable_sleep_mode)
         self._plain = PlainText(llm.tokenizer)
         await self._loaded(llm)
 
@@ -127,6 +130,7 @@ class VllmBase(Engine):
             args["device_ids"] = [int(device) for device in resources.devices]
             share = resources.bytes_per_device / resources.total_bytes_per_device
             args["gpu_memory_utilization"] = min(0.95, share)
+            args["enable_sleep_mode"] = _knows_sleep()
         return {**args, **card.engine_args}
 
     async def died(self) -> str:
@@ -134,6 +138,28 @@ class VllmBase(Engine):
         while self._llm is not None and not self._llm.errored:
             await asyncio.sleep(DEATH_POLL_SECONDS)
         return "its process ended"
+
+    async def sleep(self) -> None:
+        """The weights go to the machine's memory, the KV cache goes altogether."""
+        if not self.can_sleep:
+            await super().sleep()
+        with self._moving("fall asleep"):
+            await self._alive().sleep(level=1)
+
+    async def wake(self) -> None:
+        """The weights come back, and an empty KV cache."""
+        with self._moving("wake up"):
+            await self._alive().wake_up()
+
+    @contextmanager
+    def _moving(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except EngineError:
+            raise
+        except Exception as error:  # whatever vLLM's parts raise
+            cause = child.last_error(self._resources.log) or in_words(error)
+            raise EngineError(f"It did not {what}: {cause}"[:500]) from error
 
     async def stop(self) -> None:
         """Shut the engine down and wait until its processes are gone."""
@@ -271,6 +297,15 @@ class VllmBase(Engine):
         if self._llm is None or self._llm.errored:
             raise EngineCrashed(f"The engine of `{self._card.id}` is gone.")
         return self._llm
+
+
+def _knows_sleep() -> bool:
+    from vllm.platforms import current_platform
+
+    return bool(
+        current_platform.is_sleep_mode_available()
+        and current_platform.is_cumem_allocator_available()
+    )
 
 
 async def _said(output: Output) -> AsyncGenerator[Output, None]:
