@@ -203,3 +203,26 @@ def test_budget_for_sleepers() -> None:
     assert sleep_memory_bytes(0, [cpu]) == 0
     assert sleep_memory_bytes(5, [cpu]) == sleep_memory_bytes(5, [gpu]) == 5
     assert sleep_memory_bytes(0, [gpu]) > 0
+
+
+# --- ahead of the first load ----------------------------------------------------------------------
+
+
+async def test_only_models_under_vllm_are_prepared_for(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun: list[str] = []
+
+    def broken(kind: str) -> None:
+        begun.append(kind)
+        raise ImportError("no such library")
+
+    monkeypatch.setattr("inference.fleet.import_ahead", broken)
+    fleet.warm([card()], "cpu")
+    assert fleet._warming is None
+    for _ in range(2):
+        fleet.warm([card(), ModelCard("m", "m")], "cpu")
+    assert fleet._warming is not None
+    await fleet._warming
+    assert begun == ["cpu"]
+    assert "vLLM cannot be imported: no such library" in caplog.text
