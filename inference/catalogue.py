@@ -19,6 +19,7 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
         "convert",
         "enable_chunked_prefill",
         "enable_prefix_caching",
+        "enable_sleep_mode",
         "enforce_eager",
         "hf_overrides",
         "kv_cache_dtype",
@@ -38,10 +39,14 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
         "context",
         "dimensions",
         "fail_load",
+        "fail_wake",
         "load_seconds",
         "memory_bytes",
         "silent_after",
+        "sleep_bytes",
+        "sleep_seconds",
         "tokens_per_second",
+        "wake_seconds",
     ),
 }
 

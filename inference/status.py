@@ -10,6 +10,7 @@ from inference.catalogue import ModelCard
 from inference.fleet import Fleet
 from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
+from inference.switches import Switch
 from inference.tasks import capabilities
 
 _BEST_FIRST = (ReplicaState.READY, ReplicaState.LOADING, ReplicaState.STOPPING)
@@ -22,7 +23,7 @@ class ModelStatus:
     `state` is unloaded, loading, ready, draining, stopping or failed; `detail` says in words what
     is being done or what went wrong. `tier` is S for a pinned model, else A. `load_seconds` is the
     last measured load time. `capabilities` are the API's routes that the model answers.
-    `abilities` are what requests may ask for.
+    `abilities` are what requests may ask for, `switches` what its last loads and so on took.
     """
 
     card: ModelCard
@@ -36,6 +37,7 @@ class ModelStatus:
     is_default: bool
     load_seconds: float | None
     capabilities: tuple[str, ...] = ()
+    switches: tuple[Switch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Board:
             is_default=card.is_default,
             load_seconds=self._fleet.load_seconds.get(card.id),
             capabilities=capabilities(card),
+            switches=self._fleet.switches.of(card.id),
         )
 
     def waiting(self, request_id: str) -> Waiting | None:
