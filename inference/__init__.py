@@ -5,14 +5,18 @@ from inside. A request goes `service.generate` → `scheduler` (its turn) → `e
 """
 
 from inference import errors, requests
+from inference.answer import Answer
 from inference.catalogue import ModelCard
 from inference.service import InferenceService, get_service
-from inference.status import ModelStatus, Waiting
+from inference.status import ModelStatus, Overview, Queued, Waiting
 
 __all__ = [
+    "Answer",
     "InferenceService",
     "ModelCard",
     "ModelStatus",
+    "Overview",
+    "Queued",
     "Waiting",
     "errors",
     "get_service",

@@ -11,13 +11,20 @@ class Answer:
     """The stream of one request. Iterate it inside `contextlib.aclosing`: it holds a place.
 
     A plain async generator would not do: closing one that was never iterated runs no `finally`.
+    `queue_seconds` is how long it waited until now.
     """
 
-    __slots__ = ("_outputs", "_release")
+    __slots__ = ("_outputs", "_release", "queue_seconds")
 
-    def __init__(self, outputs: AsyncGenerator[Output, None], release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        outputs: AsyncGenerator[Output, None],
+        release: Callable[[], None],
+        queue_seconds: float,
+    ) -> None:
         self._outputs = outputs
         self._release = release
+        self.queue_seconds = queue_seconds
 
     def __aiter__(self) -> AsyncGenerator[Output, None]:
         return self._outputs

@@ -10,6 +10,7 @@ InferenceError
 │   ├── QueueFull             the server's queue is full
 │   ├── AccountQueueFull      the caller's own share of the queue is full
 │   ├── WaitTooLong           the wait would be, or was, longer than the bound
+│   ├── ModelQueued           it waits, longer than a silent connection may; its place is kept
 │   ├── ModelUnavailable      the model failed to load, or can never fit beside the pinned ones
 │   └── ShuttingDown          the server is draining
 └── EngineError               broke while running
@@ -77,6 +78,10 @@ class AccountQueueFull(Refused):
 
 class WaitTooLong(Refused):
     """The request would wait longer than the bound that is promised, or has done so."""
+
+
+class ModelQueued(Refused):
+    """The request waits longer than a silent connection may. Its place is kept: ask again."""
 
 
 class ModelUnavailable(Refused):

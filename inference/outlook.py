@@ -79,7 +79,8 @@ def _free_at(state: State, now: float) -> list[float]:
     """Seconds until each device's place is free for the next model."""
     by_device = {device.id: 0.0 for device in state.devices}
     for replica in state.replicas.values():
-        if replica.state is ReplicaState.SLEEPING:
+        # What a pinned model holds is never free, but the rest of its device is.
+        if replica.state is ReplicaState.SLEEPING or state.pinned(replica):
             continue
         until = _until_free(state, replica, now)
         for device in replica.devices:

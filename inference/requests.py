@@ -211,3 +211,8 @@ class Output:
     prompt_token_ids: Sequence[int] = ()
     prompt_text: str | None = None
     data: Any = None
+
+
+# Says nothing: a stream that was stopped for others and waits for its next turn yields it now and
+# then, so that whoever reads can tell where it stands. One object, to be known by its identity.
+PULSE = Output()

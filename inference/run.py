@@ -14,7 +14,10 @@ from inference.decisions import Ticket
 from inference.dispatch import Dispatcher
 from inference.engines.base import Engine, Prepared
 from inference.errors import EngineCrashed, EngineTimeout, Preempted, ShuttingDown
-from inference.requests import Output, Question
+from inference.requests import PULSE, Output, Question
+
+# How often an answer that waits for its next turn shows that it is alive.
+PULSE_SECONDS = 1.0
 
 
 class Run:
@@ -70,6 +73,11 @@ class Run:
         self._prepared = prepared or await engine.prepare(self._request)
         self._engine = engine
 
+    @property
+    def waited(self) -> float:
+        """Seconds in the queue until now, over all turns."""
+        return self._waited
+
     def finish(self) -> None:
         """Give the place back; again is no error."""
         if self._requeued is not None:
@@ -89,7 +97,11 @@ class Run:
                     output = await self._next(stream)
                 if not self._stopped:
                     return
-                await (self._requeued or self._queue_again())
+                if self._requeued is None:
+                    self._requeued = asyncio.create_task(self._queue_again())
+                while not (await asyncio.wait({self._requeued}, timeout=PULSE_SECONDS))[0]:
+                    yield PULSE
+                self._requeued.result()
         except EngineCrashed as error:
             if not self._dispatcher.draining:
                 raise

@@ -27,7 +27,7 @@ from inference.requests import Question
 from inference.run import Run
 from inference.scheduler import Scheduler
 from inference.sizing import Need
-from inference.status import Board, ModelStatus, Waiting
+from inference.status import Board, ModelStatus, Overview, Queued, Waiting
 from inference.tasks import check
 from inference.weights import local_folder, measure
 
@@ -81,11 +81,19 @@ class InferenceService:
         prepared = await self._prepare_early(card, request)
         run = Run(self._dispatcher, self._clock, card.id, request)
         await self._start(run, card, prepared)
-        return Answer(run.outputs(), run.finish)
+        return Answer(run.outputs(), run.finish, run.waited)
 
     def waiting(self, request_id: str) -> Waiting | None:
         """Where a request stands in the queue of its model; None when it does not wait."""
         return self._board.waiting(request_id)
+
+    def queue(self, account: str) -> list[Queued]:
+        """All that an account waits for, in order of arrival."""
+        return self._board.queue(account)
+
+    def overview(self) -> Overview:
+        """What is loaded where, and what comes next. It tells nothing of who asks."""
+        return self._board.overview()
 
     # --- the catalogue ---------------------------------------------------------------------------
 

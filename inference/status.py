@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from inference.abilities import abilities
 from inference.catalogue import ModelCard
+from inference.devices import Device
 from inference.fleet import Fleet
+from inference.placement import free_bytes
 from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
 from inference.switches import Switch
 from inference.tasks import capabilities
 
-_BEST_FIRST = (ReplicaState.READY, ReplicaState.LOADING, ReplicaState.STOPPING)
+_BEST_FIRST = (
+    ReplicaState.READY,
+    ReplicaState.LOADING,
+    ReplicaState.SLEEPING,
+    ReplicaState.STOPPING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,72 @@ class Waiting:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """One of the requests that an account waits for."""
+
+    request_id: str
+    queued_seconds: float
+    waiting: Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A device and how much of its memory no model has."""
+
+    device: Device
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A loaded copy of a model, or one that comes or goes.
+
+    `waiting` are the requests in its model's queue. `ready_in`: seconds until it has loaded;
+    `turn_left`: seconds until it makes room for those who wait. None where it is not known, or
+    does not apply.
+    """
+
+    model: str
+    state: str
+    detail: str
+    tier: str
+    devices: tuple[str, ...]
+    bytes_per_device: int
+    running: int
+    waiting: int
+    ready_in: float | None
+    turn_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A model that waits for a place in memory, and how many wait for it."""
+
+    model: str
+    waiting: int
+    eta: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """How long a model takes to answer: loaded, and woken where it slept. Measured, else None."""
+
+    model: str
+    load_seconds: float | None
+    wake_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All of it at a glance; `coming` in the order in which they come."""
+
+    rooms: tuple[Room, ...]
+    residents: tuple[Resident, ...]
+    coming: tuple[Coming, ...]
+    switches: tuple[Switch, ...]
+
+
 class Board:
     """Reads scheduler and fleet and changes neither."""
 
@@ -71,7 +144,7 @@ class Board:
             card=card,
             state=state,
             detail=detail,
-            tier="S" if card.wish == "pin" else "A",
+            tier=_tier(card.wish),
             max_model_len=engines[0].max_model_len if engines else card.max_model_len,
             abilities=abilities(card),
             running=sum(len(r.leases) for r in replicas),
@@ -88,13 +161,67 @@ class Board:
         if position is None:
             return None
         model = self._scheduler.queued[request_id]
-        loading = next((r for r in self._replicas(model) if r.state is ReplicaState.LOADING), None)
-        if loading is None:
-            return Waiting(model, position, None, "queued", "")
-        took = self._fleet.load_seconds.get(model)
-        since = self._clock() - loading.started
-        eta = max(0.0, took - since) if took is not None else None
-        return Waiting(model, position, eta, "loading", f"loading for {since:.0f} s")
+        eta = self._scheduler.eta(request_id, self._clock())
+        replicas = self._replicas(model)
+        loading = next((r for r in replicas if r.state is ReplicaState.LOADING), None)
+        if loading is not None:
+            return Waiting(model, position, eta, *self._replica_state(loading, self._clock()))
+        is_there = any(r.state is ReplicaState.READY for r in replicas)
+        detail = "" if is_there else "other models have their turn"
+        return Waiting(model, position, eta, "queued", detail)
+
+    def queue(self, account: str) -> list[Queued]:
+        """All that an account waits for, in order of arrival."""
+        now = self._clock()
+        found = []
+        for ticket in self._scheduler.tickets(account):
+            if waiting := self.waiting(ticket.request_id):
+                found.append(Queued(ticket.request_id, now - ticket.queued_at, waiting))
+        return sorted(found, key=lambda queued: -queued.queued_seconds)
+
+    def overview(self) -> Overview:
+        """Devices, what they hold, and what comes next."""
+        scheduler, now = self._scheduler, self._clock()
+        replicas = list(scheduler.replicas.values())
+        free = free_bytes(scheduler.devices, replicas)
+        return Overview(
+            tuple(Room(device, max(0, free[device.id])) for device in scheduler.devices),
+            tuple(self._resident(replica, now) for replica in replicas),
+            tuple(
+                Coming(model, scheduler.waiting(model), eta)
+                for model, eta in scheduler.upcoming(now)
+            ),
+            tuple(self._switches()),
+        )
+
+    def _switches(self) -> Iterator[Switch]:
+        for model in self._scheduler.models:
+            known = self._scheduler.estimates.of(model)
+            if known.load or known.wake:
+                yield Switch(model, known.load.value, known.wake.value)
+
+    def _resident(self, replica: Replica, now: float) -> Resident:
+        model = self._scheduler.models.get(replica.model)
+        state, detail = self._replica_state(replica, now)
+        return Resident(
+            model=replica.model,
+            state=state,
+            detail=detail,
+            tier=_tier(model.wish if model else "none"),
+            devices=replica.devices,
+            bytes_per_device=replica.device_bytes,
+            running=len(replica.leases),
+            waiting=self._scheduler.waiting(replica.model),
+            ready_in=self._ready_in(replica, now),
+            turn_left=self._scheduler.turn_left(replica.id, now),
+        )
+
+    def _ready_in(self, replica: Replica, now: float) -> float | None:
+        known = self._scheduler.estimates.of(replica.model)
+        takes = (known.wake if replica.waking else known.load).value
+        if replica.state is not ReplicaState.LOADING or takes is None:
+            return None
+        return max(0.0, takes - (now - replica.started))
 
     def _replicas(self, model: str) -> list[Replica]:
         return [r for r in self._scheduler.replicas.values() if r.model == model]
@@ -104,9 +231,17 @@ class Board:
             failure = self._scheduler.failures.get(model)
             return ("failed", failure.reason) if failure else ("unloaded", "")
         best = min(replicas, key=lambda r: _BEST_FIRST.index(r.state))
-        now = self._clock()
-        if best.state is ReplicaState.LOADING:
-            return "loading", f"loading for {now - best.started:.0f} s"
-        if best.state is ReplicaState.READY and best.closing:
+        return self._replica_state(best, self._clock())
+
+    @staticmethod
+    def _replica_state(replica: Replica, now: float) -> tuple[str, str]:
+        if replica.state is ReplicaState.LOADING:
+            verb = "waking" if replica.waking else "loading"
+            return "loading", f"{verb} for {now - replica.started:.0f} s"
+        if replica.state is ReplicaState.READY and replica.closing:
             return "draining", "its turn is over; running answers finish"
-        return str(best.state), ""
+        return str(replica.state), ""
+
+
+def _tier(wish: str) -> str:
+    return "S" if wish == "pin" else "A"

@@ -150,6 +150,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         outbox = Outbox(lambda fields: self.say(type="token", id=name, **fields))
         async with contextlib.aclosing(stream), contextlib.aclosing(outbox):
             async for output in stream:
+                if output is requests.PULSE:
+                    if told := self.waiting_news(request.request_id):
+                        await self.say(type="waiting", id=name, **told)
+                    continue
                 tally.count(output, time.monotonic())
                 outbox.put(output.text, output.reasoning, tally.tokens)
             await outbox.sent()
@@ -157,14 +161,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def tell_waiting(self, name: str, request_id: str) -> None:
         """Say where the question stands in the queue, until it leaves it."""
         told: dict[str, Any] = {}
-        told_at = 0.0
+        due = 0.0
         while True:
             news = self.waiting_news(request_id)
             now = time.monotonic()
-            if news and (news != told or now - told_at >= settings.KEEPALIVE_SECONDS):
-                told, told_at = news, now
+            if news and (news != told or now >= due):
+                told, due = news, now + settings.KEEPALIVE_SECONDS
                 await self.say(type="waiting", id=name, **news)
-            await asyncio.sleep(min(NEWS_SECONDS, settings.KEEPALIVE_SECONDS))
+            await asyncio.sleep(min(NEWS_SECONDS, max(0.0, due - now) if news else NEWS_SECONDS))
 
     @staticmethod
     def waiting_news(request_id: str) -> dict[str, Any]:

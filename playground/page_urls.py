@@ -6,5 +6,6 @@ from playground import views
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("status", views.status, name="status"),
     path("docs/api", views.api_docs, name="api-docs"),
 ]

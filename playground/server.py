@@ -27,6 +27,7 @@ from django.conf import settings
 from twisted.internet import defer
 
 from inference import errors, get_service
+from playground.api.places import places
 from playground.asgi import application
 from playground.reconcile import Reconciler
 from playground.websocket import tell_why
@@ -109,6 +110,7 @@ class Server(DaphneServer):
         if self._start_up is not None:
             self._start_up.cancel()
         self._reconciler.stop()
+        await places.close()
         await get_service().shutdown(settings.DRAIN_SECONDS)
         for protocol in list(self.connections):
             if isinstance(protocol, WebSocketProtocol):

@@ -39,6 +39,14 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@never_cache
+@csp_update(TRUSTED_TYPES)
+def status(request: HttpRequest) -> HttpResponse:
+    """What is loaded and what comes next. As public as `/v1/status`, which its script asks."""
+    return render(request, "status.html")
+
+
+@require_safe
 def api_docs(request: HttpRequest) -> HttpResponse:
     """The API's description, to read and to try out; it is as public as the description."""
     return render(request, "api_docs.html")

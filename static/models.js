@@ -1,19 +1,12 @@
 // The model menu: fed by the server, grouped by what can answer now.
 
-const STATES = {
-  ready: "Ready",
-  loading: "Loading…",
-  draining: "Finishing",
-  stopping: "Unloading",
-  unloaded: "Loads when asked",
-  failed: "Failed to load",
-};
+import { made, STATES, TIERS } from "./words.js";
+
 const GROUPS = [
   ["Ready now", (model) => model.state === "ready"],
   ["Loads when asked", (model) => model.state !== "ready" && model.state !== "failed"],
   ["Not available", (model) => model.state === "failed"],
 ];
-const TIERS = { S: "always loaded", A: "loaded on demand" };
 
 export class ModelMenu extends EventTarget {
   #select = document.getElementById("model");
@@ -86,11 +79,5 @@ function facts(model) {
     ["Context", model.context ? `${model.context.toLocaleString("en")} tokens` : "known once loaded"],
     ["Questions", load],
   ];
-  return rows.flatMap(([name, value]) => [element("dt", name), element("dd", value)]);
-}
-
-function element(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
+  return rows.flatMap(([name, value]) => [made("dt", name), made("dd", value)]);
 }

@@ -2,6 +2,7 @@
 
 import { copies } from "./clipboard.js";
 import { MarkdownView } from "./markdown.js";
+import { duration, plural } from "./words.js";
 
 function cloned(id) {
   return document.getElementById(id).content.firstElementChild.cloneNode(true);
@@ -13,24 +14,13 @@ export function userTurn(text) {
   return element;
 }
 
-function plural(count, word) {
-  return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
-}
-
-function duration(seconds) {
-  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
-  return `${Math.round(seconds / 60)} min`;
-}
-
-function queueWords(model, position) {
-  if (!position) return `Waiting for ${model}`;
-  return position === 1 ? `Next in line for ${model}` : `Number ${position} in line for ${model}`;
-}
-
-// The words of a "waiting" frame.
+// The words of a "waiting" frame: which stage, which place, how long.
 export function waitingWords({ model, stage, detail, position, eta }) {
-  const state = stage === "loading" ? `${model}: ${detail || "loading"}` : queueWords(model, position);
-  return eta ? `${state} · about ${duration(eta)} left` : state;
+  const place = position === 1 ? "next in line" : `number ${position} in line`;
+  const state = stage === "loading" ? `${model} is ${detail}` : `Waiting for ${model}`;
+  const words = [state, place, stage === "loading" ? "" : detail];
+  if (eta !== null) words.push(`about ${duration(eta)} left`);
+  return words.filter(Boolean).join(" · ");
 }
 
 // The line under an answer.
@@ -60,8 +50,10 @@ export class Answer {
     copies(this.#part(".below .copy"), () => this.text);
   }
 
+  // Also in the middle of an answer, when others are let in first.
   waiting(frame) {
     this.#part(".words").textContent = waitingWords(frame);
+    this.#part(".waiting").hidden = false;
   }
 
   add({ text, reasoning = "" }) {

@@ -14,6 +14,7 @@ from django.conf import LazySettings
 from django.test import Client
 
 from tests.api.environments import python_with
+from tests.proxies import PROGRAMS
 from tests.servers import ROOT, RunningServer
 
 OLD_CLIENT = ROOT / "requirements" / "openai028.txt"
@@ -36,6 +37,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         missing = "Chromium is not installed"
     if item.get_closest_marker("engine") and not importlib.util.find_spec("vllm"):
         missing = "vLLM is not installed"
+    if item.get_closest_marker("proxy") and not shutil.which("nginx", path=PROGRAMS):
+        missing = "nginx is not installed"
     if missing and os.environ.get("CI"):
         pytest.fail(missing)
     elif missing:

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from inference import InferenceService
-from inference.requests import GenerateRequest, Output
+from inference.requests import PULSE, GenerateRequest, Output
 
 
 class Stream(Protocol):
@@ -45,7 +45,8 @@ async def interleaved(
         try:
             async with aclosing(await service.generate(request)) as stream:
                 async for output in stream:
-                    output.index += first
+                    if output is not PULSE:
+                        output.index += first
                     await ready.put(output)
         except Exception as exc:
             await ready.put(exc)

@@ -52,6 +52,14 @@ class KeyAuthentication:
             return None
 
 
+class NoAuthentication(KeyAuthentication):
+    """For what anybody may read, in key mode too."""
+
+    async def caller_of(self, request: HttpRequest) -> Caller:
+        """Nobody in particular."""
+        return Caller("anonymous")
+
+
 def _bearer(header: str) -> str:
     scheme, _, text = header.partition(" ")
     return text.strip() if scheme.lower() == "bearer" else ""

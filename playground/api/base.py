@@ -16,6 +16,14 @@ from inference.requests import new_request_id
 from .authentication import Caller, KeyAuthentication
 from .errors import error_response
 
+QUEUE_SECONDS = "x-llms-queue-seconds"
+
+
+def queued(response: HttpResponse, seconds: float) -> HttpResponse:
+    """The response, which also tells how long its request waited for its turn."""
+    response[QUEUE_SECONDS] = f"{seconds:.3f}"
+    return response
+
 
 class ApiView(APIView):
     """A view is its policies, then a `get()` or `post()`; every failure is OpenAI's error JSON."""

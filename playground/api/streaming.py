@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
 
-from inference import InferenceService
-from inference.requests import GenerateRequest, Output, Usage
+from inference import Answer, InferenceService, Waiting
+from inference.requests import PULSE, GenerateRequest, Output, Usage
 from playground.errors import error_body
 
 from .asking import Stream, ask
+from .base import QUEUE_SECONDS
 from .choices import total
 from .serializers import Call
 from .shapes import Shape, compact
@@ -21,6 +23,8 @@ from .shapes import Shape, compact
 DONE = b"data: [DONE]\n\n"
 # So long a failure is still a clean HTTP error; then the response begins, and with it the news.
 GRACE_SECONDS = 1.0
+# How soon a change of position is told.
+NEWS_SECONDS = 1.0
 
 
 class EventStream(StreamingHttpResponse):
@@ -29,8 +33,10 @@ class EventStream(StreamingHttpResponse):
     Django would wrap it twice more without closing what it wraps.
     """
 
-    def __init__(self, first: bytes, events: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(content_type="text/event-stream; charset=utf-8")
+    def __init__(
+        self, first: bytes, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(content_type="text/event-stream; charset=utf-8", headers=headers)
         self._first = first
         self._events = events
         self["Cache-Control"] = "no-cache"
@@ -48,30 +54,41 @@ async def event_stream(
     service: InferenceService, call: Call, shape: Shape, request_id: str
 ) -> EventStream:
     """The response to a streamed call. Raises what is known before its first event."""
-    events = sse(service, call, shape, request_id)
-    return EventStream(await anext(events), events)
+    headers: dict[str, str] = {}
+    events = sse(service, call, shape, request_id, headers)
+    return EventStream(await anext(events), events, headers)
 
 
 async def sse(
-    service: InferenceService, call: Call, shape: Shape, request_id: str
+    service: InferenceService, call: Call, shape: Shape, request_id: str, headers: dict[str, str]
 ) -> AsyncGenerator[bytes, None]:
-    """The events of one call; a failure after the first of them is an event too."""
+    """The events of one call; a failure after the first of them is an event too.
+
+    `headers` may be added to until the first event.
+    """
     begun = False
     opening = asyncio.create_task(_open(service, call.requests))
     used: list[Usage] = []
+    news = News(service, call.requests)
     try:
-        async for comment in _news(service, call.requests[0], opening):
+        async for comment in _until_open(news, opening):
             begun = True
             yield comment
         stream, first = await opening
+        if isinstance(stream, Answer) and not begun:
+            headers[QUEUE_SECONDS] = f"{stream.queue_seconds:.3f}"
         begun = True
         used += [first.usage] if first.usage else []
         yield shape.opening() + shape.chunk(first)
         async for output in stream:
+            if output is PULSE:
+                if comment := news.comment():
+                    yield comment
+                continue
             if output.usage is not None:
                 used.append(output.usage)
             yield shape.chunk(output)
-        yield shape.closing(total(used)) + DONE
+        yield shape.closing(total(used)) + _waited(total(used), headers) + DONE
     except Exception as exc:
         if not begun:
             raise
@@ -86,7 +103,10 @@ async def _open(
     """Wait for the turn and the first output."""
     stream = await ask(service, requests)
     try:
-        return stream, await anext(aiter(stream))
+        outputs = aiter(stream)
+        while (output := await anext(outputs)) is PULSE:
+            pass
+        return stream, output
     except BaseException:
         await stream.aclose()
         raise
@@ -100,26 +120,57 @@ async def _leave(opening: asyncio.Task[tuple[Stream, Output]]) -> None:
         await opening.result()[0].aclose()
 
 
-async def _news(
-    service: InferenceService,
-    request: GenerateRequest,
-    opening: asyncio.Task[tuple[Stream, Output]],
+class News:
+    """What a waiting client is told: of each change of place, and something every so often."""
+
+    def __init__(self, service: InferenceService, requests: Sequence[GenerateRequest]) -> None:
+        self._service = service
+        self._requests = requests
+        self._told: object = None
+        self._due = 0.0
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which there may be something to tell."""
+        return min(NEWS_SECONDS, max(0.0, self._due - time.monotonic()))
+
+    def comment(self) -> bytes:
+        """What is new; nothing where nothing is."""
+        news, now = self._waiting(), time.monotonic()
+        place = (news.position, news.stage, news.eta is None) if news else ()
+        if place == self._told and now < self._due:
+            return b""
+        self._told, self._due = place, now + settings.KEEPALIVE_SECONDS
+        return waiting_comment(self._requests[0].model, news)
+
+    def _waiting(self) -> Waiting | None:
+        """The first of several prompts that waits for its turn."""
+        found = (self._service.waiting(each.request_id) for each in self._requests)
+        return next((news for news in found if news), None)
+
+
+async def _until_open(
+    news: News, opening: asyncio.Task[tuple[Stream, Output]]
 ) -> AsyncGenerator[bytes, None]:
     """Comments until the first output is there: proxies cut what is silent for a minute."""
-    patience = min(GRACE_SECONDS, settings.KEEPALIVE_SECONDS)
-    while True:
-        done, _ = await asyncio.wait({opening}, timeout=patience)
-        if done:
-            return
-        yield waiting_comment(service, request)
-        patience = settings.KEEPALIVE_SECONDS
+    pause = min(GRACE_SECONDS, settings.KEEPALIVE_SECONDS)
+    while not (await asyncio.wait({opening}, timeout=pause))[0]:
+        if comment := news.comment():
+            yield comment
+        pause = news.pause
 
 
-def waiting_comment(service: InferenceService, request: GenerateRequest) -> bytes:
+def waiting_comment(model: str, news: Waiting | None) -> bytes:
     """Where the request stands. Clients of OpenAI skip lines that begin with a colon."""
-    news = service.waiting(request.request_id)
     if news is None:
-        return f": working model={request.model}\n\n".encode()
-    eta = "unknown" if news.eta is None else round(news.eta)
-    where = f"position={news.position} eta={eta} stage={news.stage}"
-    return f": queue {where} model={request.model}\n\n".encode()
+        return f": working model={model}\n\n".encode()
+    eta = "" if news.eta is None else f" eta={round(news.eta)}"
+    place = f"position={news.position}{eta} stage={news.stage}"
+    return f": queue {place} model={model}\n\n".encode()
+
+
+def _waited(usage: Usage, headers: Mapping[str, str]) -> bytes:
+    """How long it waited, where the header could not say it yet, or not all of it."""
+    seconds = f"{usage.queue_seconds:.3f}"
+    told = headers.get(QUEUE_SECONDS) == seconds
+    return b"" if told else f": waited seconds={seconds}\n\n".encode()

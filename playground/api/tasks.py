@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from inference import get_service
+from inference import InferenceService, get_service
 from inference.errors import EngineError
 from inference.requests import Output, Usage
 
-from .base import ApiView
+from .base import ApiView, queued
 from .body import read_body, unhurried
 from .errors import json_bytes, json_response
+from .places import Ask, places
 from .serializers import (
     BodySerializer,
     DetokenizeSerializer,
@@ -58,16 +59,22 @@ class TaskView(ApiView):
             request_id=self.request_id,
         )
         task = dataclasses.replace(task, question=question)
+        ask = await unhurried(request, lambda: Ask.of(self.caller.account, request))
+        return await places.answer(ask, [self.request_id], lambda: self.work(service, task))
+
+    async def work(self, service: InferenceService, task: Task) -> HttpResponse:
+        """Wait for the turn, then for every Output."""
         found: dict[int, Any] = {}
         usage = Usage()
-        async with aclosing(await service.generate(question)) as outputs:
+        async with aclosing(await service.generate(task.question)) as outputs:
             async for output in outputs:
                 if found:
                     # Many vectors make much text: others get their turn between two of them.
                     await asyncio.sleep(0)
                 found[output.index] = self.part(task, output)
                 usage = output.usage or usage
-        return self.whole(task, [found[i] for i in sorted(found)], usage)
+        parts = [found[i] for i in sorted(found)]
+        return queued(self.whole(task, parts, usage), usage.queue_seconds)
 
     def part(self, task: Task, output: Output) -> Any:
         """What becomes of one Output at once."""

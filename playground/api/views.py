@@ -17,11 +17,12 @@ from inference import InferenceService, ModelCard, ModelStatus, get_service
 from playground.errors import UnknownRoute
 
 from .asking import ask
-from .base import ApiView
+from .base import ApiView, queued
 from .body import read_body, unhurried
 from .choices import collect
 from .errors import json_response
 from .parameters import supported_parameters
+from .places import Ask, places
 from .serializers import Call, ChatCompletionSerializer, CompletionSerializer
 from .shapes import ChatShape, CompletionShape, Shape
 from .streaming import event_stream
@@ -45,7 +46,9 @@ class GenerateView(ApiView):
         shape = self.shape_class(call, call.model, self.request_id)
         if call.stream:
             return await event_stream(service, call, shape, self.request_id)
-        return json_response(await whole(service, call, shape))
+        asked = await unhurried(request, lambda: Ask.of(self.caller.account, request))
+        ids = [each.request_id for each in call.requests]
+        return await places.answer(asked, ids, lambda: whole(service, call, shape))
 
     def read(self, request: Request) -> Call:
         """The checked body."""
@@ -129,11 +132,11 @@ class UnknownView(ApiView):
     get = post = put = patch = delete = head = options = trace = refuse
 
 
-async def whole(service: InferenceService, call: Call, shape: Shape) -> dict[str, Any]:
+async def whole(service: InferenceService, call: Call, shape: Shape) -> HttpResponse:
     """The answer in one piece."""
     async with aclosing(await ask(service, call.requests)) as outputs:
         answers = await collect(outputs, len(call.requests) * shape.candidates)
-    return shape.whole(answers)
+    return queued(json_response(shape.whole(answers)), answers.usage.queue_seconds)
 
 
 def is_strict(request: Request) -> bool:

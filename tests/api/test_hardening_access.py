@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import secrets
 import socket
 import statistics
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
+from django.urls import get_resolver
 
 from tests.api.asking import CHAT, TEXT, chat, error_of, user
 from tests.api.test_keys import guarded, key, make_key
@@ -21,12 +24,14 @@ from tests.servers import RunningServer
 
 __all__ = ["guarded", "key"]
 # Routes that answer without a key, whatever the mode. Everything else has to be 401, 403 or 302.
-PUBLIC = {"/healthz", "/readyz"}
+PROBES = {"/healthz", "/readyz"}
+BOARD = {"/status", "/v1/status"}
+PUBLIC = {*PROBES, *BOARD, "/v1/openapi.json", "/", "/docs/api", "/admin/login/"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 ASKED = (
     "/v1/models", "/v1/models/echo", "/v1/models/nope", "/v1/engines", "/v1/engines/echo",
     "/v1/engines/echo/completions", "/v1/engines/echo/chat/completions", CHAT, TEXT,
-    "/v1/embeddings", "/v1/files", "/v1", "/v1/", "/v1//models", "/v1/./models",
+    "/v1/embeddings", "/v1/queue", "/v1/files", "/v1", "/v1/", "/v1//models", "/v1/./models",
     "/v1/%2e%2e/healthz", "/v1/models/../../admin/", "/admin/", "/admin/accounts/apikey/",
 )  # fmt: skip
 
@@ -43,11 +48,48 @@ def test_nothing_is_open_without_a_key(guarded: RunningServer, path: str) -> Non
         assert status in (301, 302, 401, 403), (method, status)
 
 
-@pytest.mark.parametrize("path", sorted(PUBLIC))
+def test_what_is_public_is_on_the_list(guarded: RunningServer) -> None:
+    known = {f"/{each}" for each in addresses(get_resolver().url_patterns)}
+    assert known >= PUBLIC - {"/admin/login/"}
+    for path in sorted(known - PUBLIC - {"/admin/login/"}):
+        assert httpx.get(f"{guarded.url}{path}").status_code in (301, 302, 401, 403), path
+    for path in sorted(PUBLIC):
+        assert httpx.get(f"{guarded.url}{path}").status_code == 200, path
+
+
+def addresses(patterns: list[Any], before: str = "") -> Iterator[str]:
+    """Every fixed address of the site but the admin's, and one for each that has a name in it."""
+    for each in patterns:
+        plain = (
+            re.sub(r"\^|/\?\\Z|\\Z", "", str(each.pattern))
+            .replace("(?:/|)", "/")
+            .replace("\\.", ".")
+        )
+        plain = before + re.sub(r"\(\?P<model>.*?\)", "echo", plain)
+        if plain.startswith("admin"):
+            yield "admin/"
+        elif hasattr(each, "url_patterns"):
+            yield from addresses(each.url_patterns, plain)
+        else:
+            yield plain
+
+
+@pytest.mark.parametrize("path", sorted(PROBES))
 def test_probes_are_public_and_say_little(guarded: RunningServer, path: str) -> None:
     response = httpx.get(f"{guarded.url}{path}")
     assert response.status_code == 200
     assert "echo" not in response.text and len(response.text) < 200
+
+
+@pytest.mark.parametrize("path", sorted(BOARD))
+def test_the_board_is_public_and_tells_nothing_of_callers(
+    guarded: RunningServer, key: str, path: str
+) -> None:
+    headers = {"authorization": f"Bearer {key}"}
+    asked = httpx.post(f"{guarded.url}{TEXT}", json={"prompt": "hush"}, headers=headers)
+    text = httpx.get(f"{guarded.url}{path}").text
+    for private in ("hush", "alice", "user:", "ip:", asked.headers["x-request-id"][4:]):
+        assert private not in text
 
 
 # A2

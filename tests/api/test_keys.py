@@ -29,9 +29,11 @@ ApiKey.objects.filter(name={name!r}).update(revoked=timezone.now())
 ROUTES = ["models", "models/echo", "engines", "completions", "chat/completions", "nothing", ""]
 
 
-def make_key(server: RunningServer, name: str, active: bool = True, hours: int = 1) -> str:
-    """A key in the server's own database."""
-    user = "alice" if active else "mallory"
+def make_key(
+    server: RunningServer, name: str, user: str = "", active: bool = True, hours: int = 1
+) -> str:
+    """A key in the server's own database, alice's if nobody's else."""
+    user = user or ("alice" if active else "mallory")
     return server.shell(MAKE.format(user=user, active=active, name=name, hours=hours))
 
 

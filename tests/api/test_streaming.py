@@ -13,7 +13,7 @@ from tests.api.asking import CHAT, TEXT, error_of, user
 from tests.conftest import MakeServer
 from tests.servers import RunningServer, wait_until
 
-WAITING = re.compile(r": queue position=\d+ eta=(\d+|unknown) stage=(queued|loading) model=\S+")
+WAITING = re.compile(r": queue position=1( eta=\d+)? stage=loading model=echo-late")
 LONG = {"model": "echo-slow", "prompt": "one two three", "ignore_eos": True, "max_tokens": 1000}
 
 

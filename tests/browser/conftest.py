@@ -71,27 +71,38 @@ class Watch:
 
 
 @pytest.fixture
-def open_page(browser: Browser, server: Any) -> Iterator[OpenPage]:
-    """Open the playground as a first-time visitor: `open_page(viewport=PHONE)`."""
-    opened: list[tuple[BrowserContext, Watch]] = []
+def visit(browser: Browser) -> Iterator[OpenPage]:
+    """Open any address as a first-time visitor: `visit(url, viewport=PHONE)`."""
+    opened: list[tuple[BrowserContext, Watch | None]] = []
 
-    def open_it(model: str = "echo", watched: bool = True, **options: Any) -> Page:
+    def open_it(url: str, watched: bool = True, **options: Any) -> Page:
         context = browser.new_context(**{"viewport": DESKTOP, **options})
-        watch = Watch(context, urlsplit(server.url).netloc)
-        if watched:
-            opened.append((context, watch))
+        watch = Watch(context, urlsplit(url).netloc) if watched else None
+        opened.append((context, watch))
         page = context.new_page()
         page.set_default_timeout(SECONDS * 1000)
-        page.goto(server.url)
-        page.locator(f"#model option[value='{model}']").wait_for(state="attached")
-        page.select_option("#model", model)
+        page.goto(url)
         return page
 
     yield open_it
     for context, watch in opened:
         context.close()
-        assert watch.strangers == []
-        assert watch.errors == []
+        if watch is not None:
+            assert watch.strangers == []
+            assert watch.errors == []
+
+
+@pytest.fixture
+def open_page(visit: OpenPage, server: Any) -> OpenPage:
+    """Open the playground as a first-time visitor: `open_page(viewport=PHONE)`."""
+
+    def open_it(model: str = "echo", **options: Any) -> Page:
+        page = visit(server.url, **options)
+        page.locator(f"#model option[value='{model}']").wait_for(state="attached")
+        page.select_option("#model", model)
+        return page
+
+    return open_it
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def _enum(*values: Any) -> Schema:
 
 def answers() -> dict[str, Schema]:
     """The components that responses refer to."""
-    return {**_shared(), **_chat(), **_completion(), **_tasks(), **_models()}
+    return {**_shared(), **_chat(), **_completion(), **_tasks(), **_models(), **_queue()}
 
 
 def _shared() -> dict[str, Schema]:
@@ -185,4 +185,45 @@ def _models() -> dict[str, Schema]:
         "ModelList": _all({"object": _const("list"), "data": _list(ref("Model"))}),
         "Engine": _all(engine),
         "EngineList": _all({"object": _const("list"), "data": _list(ref("Engine"))}),
+    }
+
+
+def _queue() -> dict[str, Schema]:
+    eta = nullable(NUMBER) | {"description": "Seconds until its turn; null where not known."}
+    waiting = {
+        "id": TEXT,
+        "object": _const("queue.request"),
+        "model": TEXT,
+        "position": {"type": "integer", "minimum": 1},
+        "eta": eta,
+        "queued_seconds": NUMBER,
+        "stage": _enum("queued", "loading"),
+        "detail": TEXT,
+    }
+    device = {"id": TEXT, "name": TEXT, "memory_bytes": COUNT, "free_bytes": COUNT}
+    resident = {
+        "model": TEXT,
+        "state": TEXT,
+        "detail": TEXT,
+        "tier": _enum("S", "A"),
+        "devices": _list(TEXT),
+        "bytes_per_device": COUNT,
+        "running": COUNT,
+        "waiting": COUNT,
+        "ready_in": nullable(NUMBER),
+        "turn_left": nullable(NUMBER),
+    }
+    took = nullable(NUMBER) | {"description": "Measured; null where it never happened."}
+    status = {
+        "object": _const("status"),
+        "created": COUNT,
+        "accepting": FLAG,
+        "devices": _list(_all(device)),
+        "resident": _list(_all(resident)),
+        "next": _list(_all({"model": TEXT, "waiting": COUNT, "eta": eta})),
+        "switching": _list(_all({"model": TEXT, "load_seconds": took, "wake_seconds": took})),
+    }
+    return {
+        "QueueList": _all({"object": _const("list"), "data": _list(_all(waiting))}),
+        "Status": _all(status),
     }

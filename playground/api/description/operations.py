@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import tasks, views
+from .. import queue, tasks, views
 from ..serializers.ranking import SIDES
 from .view import DocumentView
 
@@ -170,6 +170,19 @@ OPERATIONS: Mapping[type, Operation] = {
         summary="One model in the words of openai 0.28",
         answer="Engine",
         refusals=(404,),
+    ),
+    queue.QueueView: Operation(
+        id="list_queue",
+        tag="Queue",
+        summary="The caller's own requests that wait for their turn",
+        answer="QueueList",
+    ),
+    queue.StatusView: Operation(
+        id="retrieve_status",
+        tag="Queue",
+        summary="What is loaded, how long its turn lasts, what comes next",
+        answer="Status",
+        public=True,
     ),
     DocumentView: Operation(
         id="describe",

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from rest_framework.request import Request
 
-from ..authentication import Caller, KeyAuthentication
+from ..authentication import NoAuthentication
 from ..base import ApiView
-
-
-class NoAuthentication(KeyAuthentication):
-    """For what anybody may read, in key mode too."""
-
-    async def caller_of(self, request: HttpRequest) -> Caller:
-        """Nobody in particular."""
-        return Caller("anonymous")
 
 
 class DocumentView(ApiView):

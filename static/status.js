@@ -1,0 +1,153 @@
+// The board: asks the server every two seconds while somebody looks, and counts down in between.
+
+import { duration, made, plural, STATES, TIERS } from "./words.js";
+
+const ASK_EVERY = 2000;
+const DRAW_EVERY = 1000;
+
+const part = (id) => document.getElementById(id);
+
+// The last answer and when it came.
+let board = null;
+let askedAt = 0;
+
+// Seconds that were left when the server spoke, less what has passed since.
+function left(seconds) {
+  return seconds === null ? null : Math.max(0, seconds - (performance.now() - askedAt) / 1000);
+}
+
+function turnWords({ state, turn_left: turn, ready_in: ready, tier }) {
+  if (state === "loading") return ready === null ? "" : `ready in ${duration(left(ready))}`;
+  if (state === "draining") return "over";
+  if (state !== "ready") return "";
+  if (turn === null) return tier === "S" ? "stays" : "nobody waits";
+  return `${duration(left(turn))} left`;
+}
+
+function bytes(count) {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  const step = count ? Math.min(units.length - 1, Math.floor(Math.log2(count) / 10)) : 0;
+  const value = count / 1024 ** step;
+  return `${step && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[step]}`;
+}
+
+function cell(label, text, className = "") {
+  const element = made("td", text, className);
+  element.dataset.label = label;
+  return element;
+}
+
+function row(...cells) {
+  const element = made("tr");
+  element.append(...cells);
+  return element;
+}
+
+function modelCell({ model, state = "" }) {
+  const element = made("th", "", "name");
+  element.scope = "row";
+  if (state) {
+    const dot = made("span", "", "dot");
+    dot.dataset.state = state;
+    element.append(dot);
+  }
+  element.append(made("span", model));
+  return element;
+}
+
+function residentRow(resident) {
+  const state = resident.detail && resident.state === "loading" ? resident.detail : STATES[resident.state];
+  return row(
+    modelCell(resident),
+    cell("State", state ?? resident.state),
+    cell("Turn", turnWords(resident)),
+    cell("Running", String(resident.running), "number"),
+    cell("Waiting", String(resident.waiting), "number"),
+    cell("Kind", TIERS[resident.tier] ?? resident.tier),
+    cell("Where", resident.devices.join(", ")),
+  );
+}
+
+function comingRow(coming, index) {
+  return row(
+    cell("", String(index + 1), "number place"),
+    modelCell(coming),
+    cell("Waiting", String(coming.waiting), "number"),
+    cell("In about", coming.eta === null ? "not known yet" : duration(left(coming.eta))),
+  );
+}
+
+function switchRow({ model, load_seconds: load, wake_seconds: wake }) {
+  const words = (seconds) => (seconds === null ? "–" : `${seconds.toLocaleString("en")} s`);
+  return row(modelCell({ model }), cell("Load", words(load), "number"), cell("Wake", words(wake), "number"));
+}
+
+// A bar of the device's memory, with a piece for each model on it.
+function deviceBar(device) {
+  const element = made("li", "", "device");
+  const used = device.memory_bytes - device.free_bytes;
+  const bar = made("div", "", "memory");
+  bar.setAttribute("role", "img");
+  bar.ariaLabel = `${bytes(used)} of ${bytes(device.memory_bytes)} in use`;
+  for (const { model, state, devices, bytes_per_device: size } of board.resident) {
+    if (!devices.includes(device.id)) continue;
+    // A name of which two letters can be seen says less than none.
+    const piece = made("span", size / device.memory_bytes < 0.08 ? "" : model, "piece");
+    piece.dataset.state = state;
+    piece.title = `${model}: ${bytes(size)}`;
+    piece.style.width = `${(100 * size) / device.memory_bytes}%`;
+    bar.append(piece);
+  }
+  const line = made("p", "", "device-line");
+  line.append(made("strong", device.id), made("span", device.name), made("span", bar.ariaLabel, "share"));
+  element.append(line, bar);
+  return element;
+}
+
+function fill(id, rows) {
+  part(id).querySelector("tbody").replaceChildren(...rows);
+  part(id).hidden = rows.length === 0;
+  part(`${id}-none`)?.toggleAttribute("hidden", rows.length > 0);
+}
+
+function summary() {
+  if (!board.accepting) return "The server is stopping and takes no new work.";
+  const total = (list, field) => list.reduce((sum, each) => sum + each[field], 0);
+  const models = new Map([...board.next, ...board.resident].map(({ model, waiting }) => [model, waiting]));
+  const waiting = [...models.values()].reduce((sum, each) => sum + each, 0);
+  const running = total(board.resident, "running");
+  if (!running && !waiting) return "Nothing runs and nobody waits.";
+  return `${plural(running, "answer")} running, ${plural(waiting, "request")} waiting`;
+}
+
+function draw() {
+  if (!board) return;
+  part("summary").textContent = summary();
+  part("devices").replaceChildren(...board.devices.map(deviceBar));
+  fill("resident", board.resident.map(residentRow));
+  fill("next", board.next.map(comingRow));
+  fill("switching", board.switching.map(switchRow));
+}
+
+async function ask() {
+  try {
+    const response = await fetch("/v1/status");
+    if (!response.ok) throw new Error(response.statusText);
+    board = await response.json();
+    askedAt = performance.now();
+    part("notice").hidden = true;
+    draw();
+  } catch {
+    part("notice").hidden = false;
+  }
+}
+
+// One question at a time: a server that is slow to answer is not asked again meanwhile.
+async function watch() {
+  if (!document.hidden) await ask();
+  setTimeout(watch, ASK_EVERY);
+}
+
+document.addEventListener("visibilitychange", () => document.hidden || ask());
+setInterval(() => document.hidden || draw(), DRAW_EVERY);
+watch();
