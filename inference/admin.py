@@ -41,7 +41,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
             {
                 "fields": (
                     ("engine", "dtype", "quantization"),
-                    ("max_model_len", "max_num_seqs", "slice"),
+                    ("max_model_len", "max_num_seqs", "replicas", "slice"),
                     ("tool_parser", "reasoning_parser"),
                     "engine_args",
                     "trust_remote_code",

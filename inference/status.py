@@ -109,7 +109,7 @@ class Coming:
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
+class SwitchTimes:
     """How long a model takes to answer: loaded, and woken where it slept. Measured, else None."""
 
     model: str
@@ -124,7 +124,7 @@ class Overview:
     rooms: tuple[Room, ...]
     residents: tuple[Resident, ...]
     coming: tuple[Coming, ...]
-    switches: tuple[Switch, ...]
+    switches: tuple[SwitchTimes, ...]
 
 
 class Board:
@@ -194,11 +194,11 @@ class Board:
             tuple(self._switches()),
         )
 
-    def _switches(self) -> Iterator[Switch]:
+    def _switches(self) -> Iterator[SwitchTimes]:
         for model in self._scheduler.models:
             known = self._scheduler.estimates.of(model)
             if known.load or known.wake:
-                yield Switch(model, known.load.value, known.wake.value)
+                yield SwitchTimes(model, known.load.value, known.wake.value)
 
     def _resident(self, replica: Replica, now: float) -> Resident:
         model = self._scheduler.models.get(replica.model)
