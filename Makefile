@@ -9,10 +9,11 @@ PORT ?= 8000
 LLMS_DATA ?= var
 export HOST PORT LLMS_DATA
 
-.PHONY: help serve test test-all check format install install-test bench-frontend evaluate-pocket
+.PHONY: help serve test test-all check format install install-test install-bench bench-frontend \
+  bench-scheduling bench-scheduling-full evaluate-pocket
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 23
 
 serve: install ## install, migrate and serve on http://HOST:PORT
 	@$(PY) -m playground.frontend
@@ -43,6 +44,13 @@ format: install-test ## let ruff format and mend what it can
 bench-frontend: install ## our server and vLLM's own, side by side
 	$(PY) -m bench.frontend
 
+bench-scheduling: install-bench ## simulate scheduling policies: 12 cells, at most 10 minutes
+	$(PY) -m bench.scheduling --seeds 2 --jobs 2 --out $(LLMS_DATA)/bench-scheduling.jsonl $(ARGS)
+
+bench-scheduling-full: install-bench ## all cells, 10 seeds, at most 3 hours; goes on where it was
+	$(PY) -m bench.scheduling --full --seeds 10 --jobs 2 --out $(LLMS_DATA)/bench-scheduling.jsonl \
+	  --report docs/scheduling/results.md --plots docs/scheduling $(ARGS)
+
 evaluate-pocket: install ## measure the embedded model again
 	$(PY) -m inference.pocket.evaluate
 
@@ -50,7 +58,10 @@ install: $(VENV)/bin/python
 	@$(PY) requirements/install.py
 
 install-test: $(VENV)/bin/python
-	@$(PY) requirements/install.py test
+	@$(PY) requirements/install.py test bench
+
+install-bench: $(VENV)/bin/python
+	@$(PY) requirements/install.py bench
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \

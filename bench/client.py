@@ -18,7 +18,10 @@ from bench.figures import percentile
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`clients` at once, each asking `requests` times, for `tokens` tokens an answer."""
+    """`clients` at once, each asking `requests` times, for `tokens` tokens an answer.
+
+    `text` stands before the question.
+    """
 
     port: int
     model: str
@@ -27,12 +30,15 @@ class Job:
     requests: int
     tokens: int
     stream: bool
+    text: str = ""
 
     def request(self, client: int) -> bytes:
         """One chat completion, always of exactly `tokens` tokens."""
         body: dict[str, object] = {
             "model": self.model,
-            "messages": [{"role": "user", "content": f"{client}. Tell me of the capital."}],
+            "messages": [
+                {"role": "user", "content": f"{self.text}{client}. Tell me of the capital."}
+            ],
             "max_tokens": self.tokens,
             "temperature": 0,
             "ignore_eos": True,
@@ -151,9 +157,9 @@ class Connection(asyncio.Protocol):
         self._answer.ending = (self._answer.ending + body)[-1000:]
 
 
-def tokens_of(answer: Answer) -> int:
-    """What the server says it made."""
-    _, found, rest = answer.ending.rpartition(b'"completion_tokens":')
+def tokens_of(answer: Answer, name: str = "completion_tokens") -> int:
+    """What the server says it made, or read."""
+    _, found, rest = answer.ending.rpartition(b'"%s":' % name.encode())
     if not found:
         raise ValueError(f"No usage in {answer.ending!r}")
     return int(rest.replace(b"}", b",").split(b",")[0])
@@ -179,7 +185,9 @@ async def run(job: Job) -> dict[str, float]:
     wrong = [tokens_of(a) for a in answers if tokens_of(a) != job.tokens]
     if wrong:
         raise ValueError(f"{len(wrong)} answers had not {job.tokens} tokens but {wrong[:5]}")
-    return {**figures(job, answers, seconds), "client_cpu_share": cpu / seconds}
+    prompt = tokens_of(answers[0], "prompt_tokens")
+    found = figures(job, answers, seconds)
+    return {**found, "prompt_tokens": prompt, "client_cpu_share": cpu / seconds}
 
 
 def figures(job: Job, answers: list[Answer], seconds: float) -> dict[str, float]:

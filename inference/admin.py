@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -17,6 +18,7 @@ from inference.errors import ModelNotFound
 from inference.models import CatalogueRow
 from inference.service import get_service
 from inference.status import ModelStatus
+from inference.switch_page import tables
 
 # What each button writes, and what it says.
 ASKS = {"preload": "Preload", "pin": "Pin", "unload": "Unload"}
@@ -39,7 +41,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
             {
                 "fields": (
                     ("engine", "dtype", "quantization"),
-                    ("max_model_len", "max_num_seqs", "slice"),
+                    ("max_model_len", "max_num_seqs", "replicas", "slice"),
                     ("tool_parser", "reasoning_parser"),
                     "engine_args",
                     "trust_remote_code",
@@ -60,13 +62,26 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         return ("id", *fixed) if obj is not None else fixed
 
     def get_urls(self) -> list[URLPattern]:
-        """The buttons' address beside Django's own."""
-        own = path(
-            "<path:pk>/ask/<str:wish>",
-            self.admin_site.admin_view(self.ask_view),
-            name="inference_cataloguerow_ask",
-        )
-        return [own, *super().get_urls()]
+        """The buttons' address, and the page of switches, beside Django's own."""
+        view = self.admin_site.admin_view
+        name = "inference_cataloguerow_"
+        return [
+            path("<path:pk>/ask/<str:wish>", view(self.ask_view), name=f"{name}ask"),
+            path("switches/", view(self.switches_view), name=f"{name}switches"),
+            *super().get_urls(),
+        ]
+
+    def switches_view(self, request: HttpRequest) -> HttpResponse:
+        """What loading, draining, sleeping, waking and unloading took, in this server."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            **tables(get_service().models()),
+            "opts": self.opts,
+            "title": "Switches",
+        }
+        return TemplateResponse(request, "admin/inference/switches.html", context)
 
     def ask_view(self, request: HttpRequest, pk: str, wish: str) -> HttpResponse:
         """Write one model's wish; the server follows within RECONCILE_SECONDS."""

@@ -10,11 +10,9 @@ from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull, Wait
 from inference.placement import free_bytes, place
 from inference.replica import Replica
 from inference.requests import Lane
-from inference.state import State
+from inference.state import SAFE_PART, State
 
 MAX_FAILURES = 5
-# Predictions err: who is predicted to wait for more than this part of the bound is refused.
-SAFE_PART = 0.8
 
 
 def check(state: State, ticket: Ticket, now: float) -> None:

@@ -19,6 +19,7 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
         "convert",
         "enable_chunked_prefill",
         "enable_prefix_caching",
+        "enable_sleep_mode",
         "enforce_eager",
         "hf_overrides",
         "kv_cache_dtype",
@@ -38,10 +39,14 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
         "context",
         "dimensions",
         "fail_load",
+        "fail_wake",
         "load_seconds",
         "memory_bytes",
         "silent_after",
+        "sleep_bytes",
+        "sleep_seconds",
         "tokens_per_second",
+        "wake_seconds",
     ),
 }
 
@@ -70,6 +75,7 @@ class ModelCard:
     task: str = "text-generation"
     engine: str = "vllm"
     wish: str = "none"
+    replicas: int = 1
     dtype: str = "auto"
     quantization: str = ""
     max_model_len: int | None = None
@@ -108,6 +114,8 @@ def check_card(card: ModelCard) -> None:
             raise CardError(name, f"{value!r} is not one of {', '.join(allowed)}.")
     if card.max_num_seqs < 1:
         raise CardError("max_num_seqs", "At least one request runs at a time.")
+    if card.replicas < 1:
+        raise CardError("replicas", "At least one copy of a model is loaded.")
     if card.max_model_len is not None and card.max_model_len < 16:
         raise CardError("max_model_len", "A context has at least 16 tokens.")
     for arg in card.engine_args:

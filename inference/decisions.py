@@ -13,7 +13,7 @@ class Limits:
     """Bounds that an operator sets.
 
     `queue`, `account_queue`: places in all and per account. `slice`: longest turn in seconds while
-    others wait. `wait`: the bound W on a wait, seconds. `drain`: longest drain at the end of a turn.
+    others wait. `wait`: the bound W on a wait. `drain`: the longest end of a turn.
     `idle`: after so many seconds without a request a model that nobody wished for is unloaded (0:
     never). `host_bytes`: memory of the machine for the weights of models that sleep.
     """

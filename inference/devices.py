@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from pathlib import Path
 CPU_SHARE = 0.75
 # vLLM's own default share; the rest is for the driver and for fragmentation.
 GPU_SHARE = 0.92
+# Of what is free at the start: engines that run need some as well.
+SLEEP_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,16 @@ def visible_devices(cpu_memory_bytes: int = 0) -> list[Device]:
     return [Device("cpu", "cpu", _cpu_name(), usable, total)]
 
 
+def sleep_memory_bytes(asked: int, devices: Sequence[Device]) -> int:
+    """Memory of this machine for the weights of models that sleep.
+
+    That is what was asked for. Where nothing was (0), half of what is free, and none without GPUs.
+    """
+    if asked or all(device.kind == "cpu" for device in devices):
+        return asked
+    return int(min(_meminfo("MemAvailable"), _memory_limit()) * SLEEP_SHARE)
+
+
 def _nvidia_gpus() -> list[Device]:
     command = shutil.which("nvidia-smi")
     if command is None:
@@ -59,12 +72,16 @@ def _gpu(line: str) -> Device:
 
 def _memory_limit() -> int:
     """Bytes of memory: the machine's, or the container's where that is less."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
+    total = _meminfo("MemTotal")
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
         return min(total, int(text))
     return total
+
+
+def _meminfo(name: str) -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def _cpu_name() -> str:

@@ -123,6 +123,7 @@ class Dispatcher:
         """Ask the scheduler, grant, load, stop."""
         now = self._clock()
         decision = self.scheduler.schedule(now)
+        self._note_drains(decision, now)
         self.scheduler.apply(decision, now)
         for request_id in decision.refusals:
             self._refuse(request_id, self._too_long())
@@ -136,6 +137,12 @@ class Dispatcher:
                 stop()
         self._wake_at_next_change(now)
         self._changed()
+
+    def _note_drains(self, decision: Decision, now: float) -> None:
+        for replica_id in (*decision.evictions, *decision.sleeps):
+            replica = self.scheduler.replicas[replica_id]
+            if replica.closing:
+                self.fleet.note(replica.model, "drain", now - replica.closing_since)
 
     def _move(self, decision: Decision) -> None:
         for replica_id in decision.evictions:

@@ -34,7 +34,8 @@ class ModelEstimates:
     """Of one model. Seconds, but for `tokens` (of an answer) and `cost` (device-seconds).
 
     `load`: from the decision to the first answer; `wake` the same from sleep. `hold`: how long a
-    request runs. `token`: seconds between two tokens of one answer.
+    request runs; `tail` by how much more the long ones do. `token`: seconds between two tokens of
+    one answer. `turn`: from ready to gone, while others waited.
     """
 
     load: Mean = field(default_factory=Mean)
@@ -44,6 +45,7 @@ class ModelEstimates:
     token: Mean = field(default_factory=Mean)
     cost: Mean = field(default_factory=Mean)
     tail: Mean = field(default_factory=Mean)
+    turn: Mean = field(default_factory=Mean)
 
     def answered(self, seconds: float, cost: float, tokens: int) -> None:
         """A request ran to its end."""

@@ -1,4 +1,4 @@
-"""The engines that run here, by replica: starting, watching and stopping them."""
+"""The engines that run here, by replica: starting, watching, putting to sleep and stopping them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
 
 from inference.catalogue import ModelCard
-from inference.engines.base import Engine, Resources, make_engine
-from inference.errors import InferenceError, LoadFailed
+from inference.engines.base import Engine, Resources, import_ahead, make_engine
+from inference.errors import EngineError, EngineTimeout, InferenceError, LoadFailed
+from inference.switches import Switch, Switches
 from inference.tasks import probe
 
 logger = logging.getLogger(__name__)
@@ -35,45 +37,116 @@ class Fleet:
         self._running: dict[int, Running] = {}
         # The last measured load of each model, in seconds.
         self.load_seconds: dict[str, float] = {}
+        self.switches = Switches()
+        self._warming: asyncio.Task[None] | None = None
 
     def engine(self, replica_id: int) -> Engine | None:
         """The engine of a replica that is ready."""
         running = self._running.get(replica_id)
         return running.engine if running else None
 
+    def warm(self, cards: Iterable[ModelCard], kind: str) -> None:
+        """Shorten the first load on this kind of device, in the background; again does nothing."""
+        if self._warming is None and any(card.engine == "vllm" for card in cards):
+            self._warming = asyncio.create_task(_import_ahead(kind))
+
     async def start(self, replica_id: int, card: ModelCard, resources: Resources) -> None:
         """Start an engine and ask it for something small.
 
         Raises LoadFailed with the cause in words; nothing is left running then.
         """
-        began = time.monotonic()
         engine = make_engine(card, resources)
+        with self._timed(card.id, "load"):
+            await self._until_it_answers(engine, card, engine.start())
+        running = Running(card, engine)
+        self._running[replica_id] = running
+        running.watch = asyncio.create_task(self._watch(replica_id, engine))
+
+    async def sleep(self, replica_id: int) -> None:
+        """Free what an engine takes of its devices; it keeps its weights in the machine's memory.
+
+        Raises EngineError where that does not work: the engine is to be stopped then.
+        """
+        running = self._running[replica_id]
+        with self._timed(running.card.id, "sleep"):
+            try:
+                async with asyncio.timeout(self._load_limit):
+                    await running.engine.sleep()
+            except TimeoutError:
+                raise EngineTimeout("It did not fall asleep in time.") from None
+
+    async def wake(self, replica_id: int) -> None:
+        """Bring a sleeping engine back and ask it for something small.
+
+        Raises LoadFailed with the cause in words; nothing is left running then.
+        """
+        running = self._running.get(replica_id)
+        if running is None:
+            raise LoadFailed("It ended while it was asleep.")
+        if running.watch is not None:
+            # Whoever finds it dead now finds it while it loads.
+            running.watch.cancel()
+        with self._timed(running.card.id, "wake"):
+            try:
+                await self._until_it_answers(running.engine, running.card, running.engine.wake())
+            except BaseException:
+                self._forget(replica_id)
+                raise
+        running.watch = asyncio.create_task(self._watch(replica_id, running.engine))
+
+    async def stop(self, replica_id: int) -> None:
+        """Stop an engine and wait until it is gone."""
+        running = self._forget(replica_id)
+        if running is not None:
+            with self._timed(running.card.id, "unload"):
+                await running.engine.stop()
+
+    def note(self, model: str, kind: str, seconds: float, why: str = "") -> None:
+        """Remember what part of a switch took (see `switches.KINDS`)."""
+        self.switches.add(Switch(model, kind, seconds, time.time(), why))
+        if kind == "load" and not why:
+            self.load_seconds[model] = seconds
+
+    async def _until_it_answers(
+        self, engine: Engine, card: ModelCard, work: Coroutine[Any, Any, None]
+    ) -> None:
         try:
             async with asyncio.timeout(self._load_limit):
-                await engine.start()
+                await work
                 await _probe(engine, card)
         except TimeoutError:
             await engine.stop()
             raise LoadFailed(f"It did not answer within {self._load_limit:g} s.") from None
+        except EngineError as error:
+            await engine.stop()
+            raise LoadFailed(error.message) from error
         except BaseException:
             await engine.stop()
             raise
-        seconds = time.monotonic() - began
-        running = Running(card, engine)
-        self._running[replica_id] = running
-        self.load_seconds[card.id] = seconds
-        running.watch = asyncio.create_task(self._watch(replica_id, engine))
-        logger.info("%s is ready after %.1f s", card.id, seconds)
 
-    async def stop(self, replica_id: int) -> None:
-        """Stop an engine and wait until it is gone."""
+    @contextmanager
+    def _timed(self, model: str, kind: str) -> Iterator[None]:
+        began = time.monotonic()
+        why = "it was called off"
+        try:
+            yield
+            why = ""
+        except InferenceError as error:
+            why = error.message
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"[:500]
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            self.note(model, kind, seconds, why)
+            logger.info("%s: %s took %.1f s%s", model, kind, seconds, why and f" and failed: {why}")
+
+    def _forget(self, replica_id: int) -> Running | None:
         running = self._running.pop(replica_id, None)
-        if running is None:
-            return
-        if running.watch is not None:
+        if running is not None and running.watch is not None:
             running.watch.cancel()
-        await running.engine.stop()
-        logger.info("%s is unloaded", running.card.id)
+        return running
 
     async def stop_all(self) -> None:
         """Stop every engine, all at once."""
@@ -90,6 +163,13 @@ class Fleet:
 
     async def _watch(self, replica_id: int, engine: Engine) -> None:
         await self.bury(replica_id, await engine.died())
+
+
+async def _import_ahead(kind: str) -> None:
+    try:
+        await asyncio.to_thread(import_ahead, kind)
+    except Exception as error:  # whatever a broken installation raises; the first load says it too
+        logger.warning("vLLM cannot be imported: %s", error)
 
 
 async def _probe(engine: Engine, card: ModelCard) -> None:

@@ -53,9 +53,7 @@ def _of_model(
 
 
 def _most(batch: int, lane: Lane) -> int:
-    if lane is Lane.INTERACTIVE or batch < 4:
-        return batch
-    return batch - int(batch * INTERACTIVE_PART)
+    return batch
 
 
 def _choose(free: list[Replica], load: dict[int, int], ticket: Ticket) -> int:

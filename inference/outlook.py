@@ -10,7 +10,7 @@ import math
 from inference.decisions import Model
 from inference.replica import Replica, ReplicaState
 from inference.state import State
-from inference.turns import ceiling, residual, turn_length
+from inference.turns import residual, run_length, turn_length
 
 
 def wait(state: State, model_id: str, position: int, now: float) -> float | None:
@@ -99,9 +99,9 @@ def _until_free(state: State, replica: Replica, now: float) -> float:
         return left + turn_length(state, replica.model) - state.estimates.load(replica.model)
     leases = [state.running[request_id] for request_id in replica.leases]
     rest = residual(state, leases, now) if leases else 0.0
-    if replica.closing:
+    if replica.closing or not state.estimates.of(replica.model).turn:
         return rest
-    return max(rest, min(ceiling(state, replica, now) - (now - replica.ready_at), rest))
+    return max(rest, run_length(state, replica.model) - (now - replica.ready_at))
 
 
 def _until_ready(state: State, replica: Replica, now: float) -> float | None:

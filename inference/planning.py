@@ -172,9 +172,9 @@ def _another_copy(state: State, now: float) -> Iterator[Model]:
             continue
         copies = state.copies(name)
         loading = any(r.state is ReplicaState.LOADING for r in copies)
-        if 0 < len(copies) < model.replicas and not loading:
-            if len(line) >= COPY_AT * model.max_num_seqs:
-                yield model
+        wanted = len(line) >= COPY_AT * model.max_num_seqs
+        if 0 < len(copies) < model.replicas and not loading and wanted:
+            yield model
 
 
 def _evictable(state: State, model: Model, staying: Sequence[Replica]) -> list[Replica]:

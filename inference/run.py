@@ -14,10 +14,12 @@ from inference.decisions import Ticket
 from inference.dispatch import Dispatcher
 from inference.engines.base import Engine, Prepared
 from inference.errors import EngineCrashed, EngineTimeout, Preempted, ShuttingDown
-from inference.requests import PULSE, Output, Question
+from inference.requests import PULSE, GenerateRequest, Output, Question
 
 # How often an answer that waits for its next turn shows that it is alive.
 PULSE_SECONDS = 1.0
+# Characters or tokens of a prompt that tell whether two begin alike.
+PREFIX = 256
 
 
 class Run:
@@ -61,6 +63,7 @@ class Run:
             prepared.prompt_tokens if prepared else 0,
             prepared.max_tokens if prepared else 0,
             self._preemptable,
+            prefix=_prefix(request),
         )
         self._finished = False
         replica_id = await self._dispatcher.lease(ticket)
@@ -135,18 +138,21 @@ class Run:
         """The next piece; None at the end, and when others have to be let in."""
         if self._stopped:
             return None
-        self._inside = task = asyncio.current_task()
+        self._inside = asyncio.current_task()
         try:
             return await anext(stream)
         except StopAsyncIteration:
             return None
         except asyncio.CancelledError:
-            # Called back by `_stop`, unless somebody else wants this task to end as well.
-            if not self._stopped or task is None or task.uncancel() > 0:
-                raise
-            return None
+            if self._called_back():
+                return None
+            raise
         finally:
             self._inside = None
+
+    def _called_back(self) -> bool:
+        """Whether `_stop` cancelled the task, and nobody else wants it to end as well."""
+        return self._stopped and self._inside is not None and self._inside.uncancel() == 0
 
     def _counted(self, output: Output) -> Output:
         self._count += len(output.token_ids)
@@ -186,6 +192,15 @@ class Run:
         if engine is None or not engine.alive:
             raise EngineCrashed(f"The engine of `{self._model}` is gone.")
         return engine
+
+
+def _prefix(request: Question) -> int:
+    """A number for how the prompt begins: requests alike are best served by the same copy."""
+    if not isinstance(request, GenerateRequest):
+        return 0
+    if request.messages:
+        return hash(str(request.messages[0].content)[:PREFIX])
+    return hash((request.prompt or "")[:PREFIX])
 
 
 def _heard(task: asyncio.Task[None]) -> None:

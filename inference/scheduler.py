@@ -108,6 +108,7 @@ class Scheduler(State):
         (known.wake if replica.waking else known.load).add(seconds)
         replica.state = ReplicaState.READY
         replica.waking = False
+        replica.contested = bool(self.unserved(now))
         replica.ready_at = replica.last_used = replica.share_at = now
         waiting = list(self.queues.get(replica.model, Line()).values())
         for ticket in waiting:
@@ -161,14 +162,15 @@ class Scheduler(State):
         sleeps, evictions = asleep_or_gone(self, planned)
         closing = {i for i, rank in planned.limits.items() if rank < turns.INFINITY}
         was = {r.id for r in self.ready() if r.closing}
+        granted = tuple(grants(self, planned))
         return Decision(
-            grants=tuple(grants(self, planned)),
+            grants=granted,
             loads=tuple(planned.loads),
             evictions=tuple(evictions),
             preemptions=tuple(turns.preemptions(self, planned.limits, now)),
             sleeps=tuple(sleeps),
             wakes=tuple(planned.wakes),
-            refusals=tuple(self._overdue(now)),
+            refusals=tuple(self._overdue(now, {grant.request_id for grant in granted})),
             closings=tuple(sorted(closing - was)),
             openings=tuple(sorted(was - closing)),
         )
@@ -194,8 +196,7 @@ class Scheduler(State):
             replica.state, replica.waking, replica.started = ReplicaState.LOADING, True, now
             replica.host_bytes = 0
         for replica_id in (*decision.evictions, *decision.sleeps):
-            self.replicas[replica_id].state = ReplicaState.STOPPING
-            self.replicas[replica_id].closing = False
+            self._leave(self.replicas[replica_id], now)
         for replica_id in decision.sleeps:
             self._fall_asleep(self.replicas[replica_id])
         for replica_id in decision.closings:
@@ -214,7 +215,7 @@ class Scheduler(State):
         if self.unserved(now):
             for replica in self.ready():
                 moments.append(replica.ready_at + turns.ceiling(self, replica, now))
-                moments.append(replica.ready_at + turns.pays(self, replica))
+                moments.append(turns.open_until(self, replica, now, now))
                 if replica.closing:
                     moments.append(replica.closing_since + self.limits.drain)
         later = [moment - now for moment in moments if moment > now]
@@ -280,18 +281,24 @@ class Scheduler(State):
     def _first_to_be_overdue(self) -> Iterator[Ticket]:
         return (t for line in self.queues.values() if (t := next(line.oldest(), None)))
 
-    def _overdue(self, now: float) -> Iterator[str]:
-        """Interactive requests whose wait has reached the bound."""
+    def _overdue(self, now: float, granted: set[str]) -> Iterator[str]:
+        """Interactive requests whose wait has reached the bound and that are not granted now."""
         for line in self.queues.values():
             for ticket in line.oldest():
                 if now - ticket.queued_at < self.limits.wait:
                     break
-                yield ticket.request_id
+                if ticket.request_id not in granted:
+                    yield ticket.request_id
 
     def _note_failure(self, model: str, reason: str, now: float) -> None:
         count = self.failures[model].count + 1 if model in self.failures else 1
         delay = BACKOFF_SECONDS[count - 1] if count <= len(BACKOFF_SECONDS) else MAX_BACKOFF_SECONDS
         self.failures[model] = Failure(reason, count, now + delay)
+
+    def _leave(self, replica: Replica, now: float) -> None:
+        if replica.contested and replica.state is ReplicaState.READY:
+            self.estimates.of(replica.model).turn.add(now - replica.ready_at)
+        replica.state, replica.closing = ReplicaState.STOPPING, False
 
     def _fall_asleep(self, replica: Replica) -> None:
         model = self.models[replica.model]

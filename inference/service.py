@@ -11,13 +11,14 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from django.conf import settings
 
 from inference.answer import Answer
 from inference.catalogue import Catalogue, ModelCard
 from inference.decisions import Limits, Model
-from inference.devices import Device, visible_devices
+from inference.devices import Device, sleep_memory_bytes, visible_devices
 from inference.dispatch import Dispatcher
 from inference.engines.base import Prepared
 from inference.errors import EngineCrashed, ModelNotFound, ModelUnavailable, ShuttingDown
@@ -138,6 +139,8 @@ class InferenceService:
             except ModelUnavailable as error:
                 logger.warning("%s cannot be loaded: %s", card.id, error.message)
         self._scheduler.set_models(models)
+        if self.devices:
+            self._fleet.warm(cards, self.devices[0].kind)
         self._follow_unloads(before)
         self._dispatcher.step()
 
@@ -147,6 +150,10 @@ class InferenceService:
         """Look at the hardware and take requests; the catalogue comes by `set_cards`."""
         self.devices = await asyncio.to_thread(visible_devices, settings.CPU_MEMORY_BYTES)
         self._scheduler.devices = self.devices
+        asleep = await asyncio.to_thread(
+            sleep_memory_bytes, settings.SLEEP_MEMORY_BYTES, self.devices
+        )
+        self._scheduler.limits = replace(self._scheduler.limits, host_bytes=asleep)
         self.accepting = True
 
     def started(self) -> None:
@@ -212,7 +219,17 @@ class InferenceService:
         if key not in self._needs:
             kind = self.devices[0].kind if self.devices else "cpu"
             self._needs[key] = await asyncio.to_thread(measure, card, kind)
-        return Model(card.id, self._needs[key], card.max_num_seqs, card.wish, card.slice)
+        need = self._needs[key]
+        return Model(
+            card.id,
+            need,
+            card.max_num_seqs,
+            card.wish,
+            card.slice,
+            card.replicas,
+            need.sleep_bytes,
+            need.asleep_bytes_per_device,
+        )
 
     def _replicas(self, model: str) -> list[Replica]:
         return [r for r in self._scheduler.replicas.values() if r.model == model]

@@ -12,8 +12,10 @@ from inference.fairness import FairShare
 from inference.line import Line
 from inference.replica import Lease, Replica, ReplicaState
 
-# The part of the bound W by which a rank may lie behind an arrival; the rest is for turns.
-RANK_PART = 0.25
+# The part of the bound W by which a rank may lie behind an arrival.
+RANK_PART = 0.03
+# Predictions err: turns and admissions are planned for this part of the bound W.
+SAFE_PART = 0.8
 # A batch request ranks as if it had come later by this part of W.
 BATCH_PART = 1.0
 

@@ -12,6 +12,7 @@ from inference.fleet import Fleet
 from inference.placement import free_bytes
 from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
+from inference.switches import Switch
 from inference.tasks import capabilities
 
 _BEST_FIRST = (
@@ -29,7 +30,7 @@ class ModelStatus:
     `state` is unloaded, loading, ready, draining, stopping or failed; `detail` says in words what
     is being done or what went wrong. `tier` is S for a pinned model, else A. `load_seconds` is the
     last measured load time. `capabilities` are the API's routes that the model answers.
-    `abilities` are what requests may ask for.
+    `abilities` are what requests may ask for, `switches` what its last loads and so on took.
     """
 
     card: ModelCard
@@ -43,6 +44,7 @@ class ModelStatus:
     is_default: bool
     load_seconds: float | None
     capabilities: tuple[str, ...] = ()
+    switches: tuple[Switch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class Coming:
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
+class SwitchTimes:
     """How long a model takes to answer: loaded, and woken where it slept. Measured, else None."""
 
     model: str
@@ -122,7 +124,7 @@ class Overview:
     rooms: tuple[Room, ...]
     residents: tuple[Resident, ...]
     coming: tuple[Coming, ...]
-    switches: tuple[Switch, ...]
+    switches: tuple[SwitchTimes, ...]
 
 
 class Board:
@@ -150,6 +152,7 @@ class Board:
             is_default=card.is_default,
             load_seconds=self._fleet.load_seconds.get(card.id),
             capabilities=capabilities(card),
+            switches=self._fleet.switches.of(card.id),
         )
 
     def waiting(self, request_id: str) -> Waiting | None:
@@ -191,11 +194,11 @@ class Board:
             tuple(self._switches()),
         )
 
-    def _switches(self) -> Iterator[Switch]:
+    def _switches(self) -> Iterator[SwitchTimes]:
         for model in self._scheduler.models:
             known = self._scheduler.estimates.of(model)
             if known.load or known.wake:
-                yield Switch(model, known.load.value, known.wake.value)
+                yield SwitchTimes(model, known.load.value, known.wake.value)
 
     def _resident(self, replica: Replica, now: float) -> Resident:
         model = self._scheduler.models.get(replica.model)

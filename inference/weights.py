@@ -31,7 +31,9 @@ def measure(card: ModelCard, kind: str) -> Need:
     Raises ModelUnavailable when neither the disk nor the Hub has a config for the source.
     """
     if card.engine == "echo":
-        return Need(int(card.engine_args.get("memory_bytes", 2**20)), 0)
+        memory = int(card.engine_args.get("memory_bytes", 2**20))
+        kept = int(card.engine_args.get("sleep_bytes", 0))
+        return Need(memory, 0, sleep_bytes=kept)
     folder = local_folder(card)
     config, weight_bytes = _from_folder(folder) if folder else _from_hub(card)
     return need(
@@ -41,6 +43,7 @@ def measure(card: ModelCard, kind: str) -> Need:
         max_num_seqs=card.max_num_seqs,
         devices=int(card.engine_args.get("tensor_parallel_size", 1)),
         kind=kind,
+        can_sleep=bool(card.engine_args.get("enable_sleep_mode", True)),
     )
 
 

@@ -170,6 +170,10 @@ DEFAULT_MODEL = env.text("DEFAULT_MODEL")
 CATALOGUE = Path(env.text("CATALOGUE", str(BASE_DIR / "inference" / "catalogue.toml")))
 # Bytes that engines on this machine may use in all, per device kind; 0: ask the hardware.
 CPU_MEMORY_BYTES = int(env.number("CPU_MEMORY_BYTES", 0))
+# Bytes of this machine's memory for models that sleep; 0: half of what is free, if it has GPUs.
+SLEEP_MEMORY_BYTES = int(env.number("SLEEP_MEMORY_BYTES", 0))
+# Whether vLLM is imported before anybody asks for a model of its own.
+WARM_START = env.boolean("WARM_START", True)
 QUEUE_LIMIT = int(env.number("QUEUE_LIMIT", 1000, least=1))
 ACCOUNT_QUEUE_LIMIT = int(env.number("ACCOUNT_QUEUE_LIMIT", 200, least=1))
 SLICE_SECONDS = env.number("SLICE_SECONDS", 900, least=0.1)

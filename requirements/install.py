@@ -1,6 +1,6 @@
 """Installs the pinned requirements for this machine's hardware into the environment that runs it.
 
-    python requirements/install.py [test]
+    python requirements/install.py [test] [bench]
 
 Standard library only: it runs before anything is installed. Does nothing when the stamp in the
 environment says that these very files are installed.
@@ -13,6 +13,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -39,8 +40,9 @@ def main(extras: list[str]) -> int:
         _run(*INSTALL, "--no-build-isolation", "--editable", str(HERE.parent))
     except subprocess.CalledProcessError as error:
         return _fail(f"Installing failed: {' '.join(map(str, error.cmd[2:8]))} … (see above)")
-    # With the test tools installed, what `make serve` needs is installed as well.
-    stamp.write_text("\n".join({wanted, fingerprint(["base", hardware])}))
+    # With several extras installed, each of them, and what `make serve` needs, is as well.
+    parts = [some for n in range(len(extras) + 1) for some in combinations(extras, n)]
+    stamp.write_text("\n".join(fingerprint(["base", hardware, *some]) for some in parts))
     return 0
 
 

@@ -30,6 +30,8 @@ DEFAULTS = {
     "AUTH_MODE": "open",
     "HOST": "127.0.0.1",
     "PYTHONUNBUFFERED": "1",
+    # Most servers of these tests never load a model under vLLM.
+    "WARM_START": "0",
 }
 
 

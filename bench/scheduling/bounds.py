@@ -9,11 +9,30 @@ from itertools import islice
 from bench.scheduling.peers_base import Peer
 from bench.scheduling.workload import Workload
 from inference.decisions import Decision, Grant, Load, Model, Ticket
+from inference.devices import Device
 from inference.replica import Replica
+from inference.requests import Lane
+
+# More requests than have a place at once.
+MOST = 1024
 
 
 class AllResident(Peer):
     """The first model has a copy on every device; each request goes to the copy with fewest."""
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        super().__init__(devices)
+        self.interactive: dict[str, None] = {}
+
+    def submit(self, ticket: Ticket, now: float) -> None:
+        """Remember its lane."""
+        super().submit(ticket, now)
+        if ticket.lane is Lane.INTERACTIVE:
+            self.interactive[ticket.request_id] = None
+
+    def _grant(self, grant: Grant, now: float) -> None:
+        self.interactive.pop(grant.request_id, None)
+        super()._grant(grant, now)
 
     def schedule(self, now: float) -> Decision:
         """Load everywhere, then grant."""
@@ -36,7 +55,10 @@ class AllResident(Peer):
             yield Grant(ticket.request_id, least)
 
     def _waiting(self) -> Iterable[Ticket]:
-        return islice((t for q in self.queues.values() for t in q.values()), 4096)
+        """The interactive lane first; no more than could enter at once."""
+        waiting = self.queues.get(next(iter(self.models)), {})
+        yield from islice((waiting[i] for i in self.interactive), MOST)
+        yield from islice((t for t in waiting.values() if t.lane is Lane.BATCH), MOST)
 
     def may_go(self, replica: Replica, now: float) -> bool:
         """Nothing ever goes."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from bench.scheduling import trace
 from bench.scheduling.bounds import AllResident, without_switches
 from bench.scheduling.engine_model import Rates
 from bench.scheduling.metrics import Figures, figures
@@ -14,6 +15,7 @@ from bench.scheduling.peers_servers import SERVERS
 from bench.scheduling.peers_textbook import TEXTBOOK, RoundRobin
 from bench.scheduling.scenarios import workload
 from bench.scheduling.simulator import Policy, Run, simulate
+from bench.scheduling.trace import Trace
 from bench.scheduling.workload import Cell, Request, Workload
 from inference.decisions import Limits
 from inference.devices import Device
@@ -21,6 +23,8 @@ from inference.scheduler import Scheduler
 
 OURS = "ours"
 NO_SWITCH = "no-switch"
+# The name of the scenario that a file makes.
+TRACE = "trace"
 PEERS = [*SERVERS, *TEXTBOOK]
 POLICIES = [OURS, *PEERS, NO_SWITCH]
 
@@ -32,7 +36,7 @@ class Setup:
     rates: Rates = Rates()
     scale: float = 1.0
     limits: Limits = Limits(queue=sys.maxsize, account_queue=sys.maxsize)
-    trace: str = ""
+    trace: Trace | None = None
 
 
 def policy(name: str, limits: Limits) -> Callable[[Sequence[Device]], Policy]:
@@ -47,7 +51,11 @@ def policy(name: str, limits: Limits) -> Callable[[Sequence[Device]], Policy]:
 @lru_cache(maxsize=2)
 def prepared(cell: Cell, setup: Setup) -> tuple[Workload, dict[str, float]]:
     """The cell's workload, and each request's response if its user were alone."""
-    work = workload(cell, setup.rates, setup.scale)
+    if cell.scenario == TRACE:
+        assert setup.trace is not None
+        work = trace.workload(setup.trace, cell, setup.rates)
+    else:
+        work = workload(cell, setup.rates, setup.scale)
     return work, alone(work)
 
 

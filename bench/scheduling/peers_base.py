@@ -13,6 +13,7 @@ from inference.decisions import Decision, Grant, Load, Model, Ticket
 from inference.devices import Device
 from inference.placement import place
 from inference.replica import Replica, ReplicaState
+from inference.sizing import Need
 
 
 class Peer:
@@ -108,7 +109,10 @@ class Peer:
         evictions: list[int] = []
         replicas = dict(self.replicas)
         entered = {grant.replica for grant in grants}
+        hopeless: set[Need] = set()
         for model in wanted:
+            if model.need in hopeless:
+                continue
             if spot := place(model.need, self.devices, list(replicas.values())):
                 load = Load(self._next_replica + len(loads), model.id, spot.devices, model.need)
                 loads.append(load)
@@ -128,6 +132,8 @@ class Peer:
             if spot := place(model.need, self.devices, staying, idle):
                 evictions += spot.evict
                 replicas[-len(replicas)] = _reserved(model, spot.devices, now, len(replicas))
+            else:
+                hopeless.add(model.need)
         return loads, evictions
 
     # --- the rule --------------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
 
 from bench.scheduling.peers_base import Peer
-from inference.decisions import Decision, Model, Ticket
+from inference.decisions import Decision, Grant, Model, Ticket
 from inference.devices import Device
 from inference.replica import Replica
 
@@ -101,43 +102,68 @@ class VirtualTokens(Gated):
         super().__init__(devices)
         self.counters: dict[str, float] = {}
         self.present: dict[str, int] = {}
+        # Waiting requests, by model and user.
+        self.lines: dict[str, dict[str, dict[str, Ticket]]] = {}
 
     def submit(self, ticket: Ticket, now: float) -> None:
         """A user who was away is lifted to the least of those who are here."""
-        if not self.present.get(ticket.account):
-            least = min((self.counters[user] for user in self.present), default=0.0)
-            self.counters[ticket.account] = max(self.counters.get(ticket.account, 0.0), least)
-        self.present[ticket.account] = self.present.get(ticket.account, 0) + 1
+        user = ticket.account
+        if user not in self.present:
+            least = min((self.counters[other] for other in self.present), default=0.0)
+            self.counters[user] = max(self.counters.get(user, 0.0), least)
+        self.present[user] = self.present.get(user, 0) + 1
         super().submit(ticket, now)
+        lines = self.lines.setdefault(ticket.model, {})
+        lines.setdefault(user, {})[ticket.request_id] = ticket
 
     def finish(self, request_id: str, now: float, tokens: int = 0) -> None:
         """The answer is charged when it is there."""
-        ticket = self.tickets[request_id]
-        self.counters[ticket.account] += 2 * tokens
-        self.present[ticket.account] -= 1
-        if not self.present[ticket.account]:
-            del self.present[ticket.account]
+        user = self.tickets[request_id].account
+        self.counters[user] += 2 * tokens
+        self.present[user] -= 1
+        if not self.present[user]:
+            del self.present[user]
         super().finish(request_id, now, tokens)
 
-    def apply(self, decision: Decision, now: float) -> None:
+    def _grant(self, grant: Grant, now: float) -> None:
         """A prompt is charged when it is let in."""
-        for grant in decision.grants:
-            ticket = self.tickets[grant.request_id]
-            self.counters[ticket.account] += ticket.prompt_tokens
-        super().apply(decision, now)
+        ticket = self.tickets[grant.request_id]
+        self.counters[ticket.account] += ticket.prompt_tokens
+        line = self.lines[ticket.model][ticket.account]
+        del line[ticket.request_id]
+        if not line:
+            del self.lines[ticket.model][ticket.account]
+        super()._grant(grant, now)
 
     def may_enter(self, replica: Replica, now: float) -> Iterable[Ticket]:
-        """Whoever came before the gate, lowest counter first."""
-        inside = super().may_enter(replica, now)
-        return sorted(inside, key=lambda t: (self.counters[t.account], self.order[t.request_id]))
+        """Whoever came before the gate; each time the user with the lowest counter by then."""
+        gate = self.gates[replica.id] if self.unserved() else self._arrivals
+        lines = {user: iter(line.values()) for user, line in self.lines[replica.model].items()}
+        heads: list[tuple[float, int, Ticket]] = []
+        for user, line in lines.items():
+            self._push(heads, self.counters[user], next(line, None), gate)
+        while heads:
+            counter, _, ticket = heapq.heappop(heads)
+            yield ticket
+            following = next(lines[ticket.account], None)
+            self._push(heads, counter + ticket.prompt_tokens, following, gate)
+
+    def _push(
+        self,
+        heads: list[tuple[float, int, Ticket]],
+        counter: float,
+        ticket: Ticket | None,
+        gate: int,
+    ) -> None:
+        if ticket is not None and self.order[ticket.request_id] <= gate:
+            heapq.heappush(heads, (counter, self.order[ticket.request_id], ticket))
 
     def next_models(self, now: float) -> Iterable[Model]:
         """Wanted models, by the lowest counter of a user who waits for them."""
         return sorted(self.unserved(), key=lambda model: self._lowest(model.id))
 
     def _lowest(self, model: str) -> tuple[float, int]:
-        least = min(self.counters[ticket.account] for ticket in self.queues[model].values())
-        return least, self.oldest(model)
+        return min(self.counters[user] for user in self.lines[model]), self.oldest(model)
 
 
 TEXTBOOK: dict[str, type[Peer]] = {

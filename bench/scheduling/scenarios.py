@@ -31,6 +31,8 @@ PROMPT = (250, 1.1)
 ANSWER = (160, 0.9)
 # Their means after clipping, measured once over a million draws; utilisation is planned with them.
 MEAN_PROMPT, MEAN_ANSWER = 447, 238
+# Structured output, a seed, several choices: such answers cannot be stopped and resumed.
+NOT_PREEMPTABLE = 0.1
 
 
 @dataclass(slots=True)
@@ -71,13 +73,15 @@ def _request(number: int, draft: Draft, rng: random.Random) -> Request:
         f"model-{draft.model:02}",
         draft.user,
         draft.arrival,
-        _length(rng, *PROMPT, MAX_PROMPT),
-        _length(rng, *ANSWER, MAX_ANSWER),
+        length(rng, *PROMPT, MAX_PROMPT),
+        length(rng, *ANSWER, MAX_ANSWER),
         draft.lane,
+        rng.random() >= NOT_PREEMPTABLE,
     )
 
 
-def _length(rng: random.Random, median: float, sigma: float, most: int) -> int:
+def length(rng: random.Random, median: float, sigma: float, most: int) -> int:
+    """Tokens, lognormal."""
     return max(4, min(most, round(rng.lognormvariate(math.log(median), sigma))))
 
 

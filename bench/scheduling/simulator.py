@@ -6,6 +6,7 @@ that does not wait raises `BrokenLaw`.
 
 from __future__ import annotations
 
+import enum
 import heapq
 import math
 import time
@@ -22,7 +23,7 @@ from inference.errors import Refused
 # The shortest timer: a float may be too coarse to add less.
 TICK = 1e-6
 # Decisions in a row at one moment; a sound policy needs a handful.
-MAX_DECISIONS = 10_000
+MAX_DECISIONS = 200
 
 
 class BrokenLaw(AssertionError):
@@ -44,6 +45,15 @@ class Policy(Protocol):
     def next_change(self, now: float) -> float | None: ...
 
 
+class End(enum.StrEnum):
+    """How it ended: served; refused at its arrival; given up in the queue; cut while it ran."""
+
+    SERVED = "served"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    CUT = "cut"
+
+
 @dataclass(slots=True)
 class Life:
     """What became of a request. Times are seconds of the virtual clock; NaN: never."""
@@ -56,7 +66,7 @@ class Life:
     prefilled: int = 0
     preempted: int = 0
     eta: float | None = None
-    refused: bool = False
+    end: End = End.SERVED
     since: float = math.nan
     replica: int = 0
 
@@ -174,7 +184,7 @@ class Simulator:
         try:
             self.policy.submit(request.ticket(), self.now)
         except Refused:
-            life.refused = True
+            life.end = End.REFUSED
             return
         self._waiting.add(request.id)
         self._newcomer = life
@@ -244,9 +254,11 @@ class Simulator:
             raise BrokenLaw("There is no memory for sleepers here.")
         for request_id in decision.refusals:
             self._waiting.remove(request_id)
-            self.lives[request_id].refused = True
+            self.lives[request_id].end = End.EXPIRED
+        # Who was granted a place in the moment in which it was given up is gone.
+        granted = [grant for grant in decision.grants if grant.request_id not in decision.refusals]
         touched = {self._preempt(request_id) for request_id in decision.preemptions}
-        touched |= {self._grant(grant.request_id, grant.replica) for grant in decision.grants}
+        touched |= {self._grant(grant.request_id, grant.replica) for grant in granted}
         for device in sorted(touched):
             self._work(device)
         for replica_id in decision.evictions:
@@ -255,11 +267,12 @@ class Simulator:
             self._load(load)
 
     def _grant(self, request_id: str, replica_id: int) -> str:
-        life, replica = self.lives[request_id], self.replicas[replica_id]
-        if request_id not in self._waiting or replica.stay.model != life.request.model:
-            raise BrokenLaw(f"{request_id} does not wait for replica {replica_id}.")
-        if not replica.ready:
-            raise BrokenLaw(f"Replica {replica_id} is not ready.")
+        replica = self.replicas.get(replica_id)
+        if request_id not in self._waiting or replica is None or not replica.ready:
+            raise BrokenLaw(f"{request_id} does not wait, or replica {replica_id} is not ready.")
+        life = self.lives[request_id]
+        if replica.stay.model != life.request.model:
+            raise BrokenLaw(f"{request_id} does not wait for {replica.stay.model}.")
         self._waiting.remove(request_id)
         life.since, life.replica = self.now, replica_id
         life.granted = self.now if math.isnan(life.granted) else life.granted
@@ -281,16 +294,22 @@ class Simulator:
                     self._finish(request_id)
 
     def _preempt(self, request_id: str) -> str:
+        """Stop a request: it waits again, or ends here when it cannot be resumed."""
         life = self.lives[request_id]
         replica = self.replicas[life.replica]
         device = replica.stay.devices[0]
         self._work_before(device)
-        if math.isnan(life.finished):
-            life.generated += replica.batch.remove(request_id)
-            life.computed += self.now - life.since
-            life.preempted += 1
-            self._waiting.add(request_id)
-            self.policy.preempted(request_id, self.now, life.generated)  # type: ignore[attr-defined]
+        if not math.isnan(life.finished):
+            return device
+        life.generated += replica.batch.remove(request_id)
+        life.computed += self.now - life.since
+        if not life.request.preemptable:
+            life.end = End.CUT
+            self.policy.finish(request_id, self.now, tokens=life.generated)
+            return device
+        life.preempted += 1
+        self._waiting.add(request_id)
+        self.policy.preempted(request_id, self.now, life.generated)  # type: ignore[attr-defined]
         return device
 
     def _evict(self, replica_id: int) -> None:
@@ -316,7 +335,7 @@ class Simulator:
         return total - sum(r.bytes for r in self.replicas.values() if device in r.stay.devices)
 
     def _check_all_served(self) -> None:
-        lost = [i for i, life in self.lives.items() if not life.refused and _unfinished(life)]
+        lost = [i for i, life in self.lives.items() if life.end is End.SERVED and _unfinished(life)]
         if lost:
             raise BrokenLaw(f"{len(lost)} requests were never served, such as {lost[0]}.")
 

@@ -31,6 +31,7 @@ class Request:
     prompt: int
     answer: int
     lane: Lane = Lane.INTERACTIVE
+    preemptable: bool = True
 
     def ticket(self) -> Ticket:
         """What the policy is told."""
@@ -42,7 +43,7 @@ class Request:
             lane=self.lane,
             prompt_tokens=self.prompt,
             max_tokens=MAX_ANSWER,
-            preemptable=True,
+            preemptable=self.preemptable,
         )
 
 

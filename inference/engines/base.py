@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from inference.catalogue import ModelCard
+from inference.errors import EngineError
 from inference.requests import Output, Question
 
 
@@ -55,7 +56,7 @@ class Engine(Protocol):
     `start` raises LoadFailed. `prepare` raises RequestError and does all slow work (templates,
     tokenising, grammars) off the event loop. `generate` yields Outputs, the last of them with
     `usage`; closing it aborts. It raises EngineCrashed when the engine goes away. `died` returns,
-    in words, only when the engine is gone without having been asked to stop.
+    in words, only when the engine is gone without having been asked to stop; also while it sleeps.
 
     An answer that was closed before its end goes on by `generate(resumed(prepared, token_ids))`, in
     this copy of the model or another: no token is lost or doubled, what only a first Output says
@@ -65,6 +66,7 @@ class Engine(Protocol):
     """
 
     max_model_len: int
+    can_sleep: bool = False
 
     @property
     def alive(self) -> bool:
@@ -88,6 +90,17 @@ class Engine(Protocol):
 
     async def died(self) -> str: ...
 
+    async def sleep(self) -> None:
+        """Give back the memory of its devices; the weights stay in the machine's. Nothing runs.
+
+        Raises EngineError, also for an engine that cannot do this.
+        """
+        raise EngineError("This engine cannot sleep.")
+
+    async def wake(self) -> None:
+        """Be as after `start`. Raises EngineError."""
+        raise EngineError("This engine cannot wake up.")
+
     async def stop(self) -> None: ...
 
 
@@ -104,3 +117,11 @@ def make_engine(card: ModelCard, resources: Resources) -> Engine:
     from inference.engines.vllm import VllmEngine
 
     return VllmEngine(card, resources)
+
+
+def import_ahead(kind: str) -> None:
+    """What the first load of a model under vLLM would begin with. Seconds: call it in a thread."""
+    from inference.engines import warm
+
+    warm.FORK_SERVER.begin(kind)
+    warm.import_vllm()

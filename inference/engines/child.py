@@ -7,16 +7,21 @@ signal is sent when the parent's *thread* ends, and engines are started from wor
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 SERVER_PID = "LLMS_SERVER_PID"
 LOG_FILE = "LLMS_ENGINE_LOG"
 POLL_SECONDS = 1.0
+# As vLLM writes it for each worker; what an operator wrote was there when OpenMP started.
+PLACES = re.compile(r"\{\d+(,\d+)*\}|\d+( \d+)*")
 
 _armed = threading.Event()
 
@@ -37,6 +42,46 @@ def arm() -> None:
     _armed.set()
     follow(int(server))
     _log_to(os.environ[LOG_FILE])
+
+
+def server_is_gone() -> bool:
+    """In a child of the server's own: whether its parent has ended."""
+    return os.getppid() != int(os.environ.get(SERVER_PID, os.getppid()))
+
+
+def fork_workers() -> None:
+    """In an engine's process that was forked: let vLLM fork its workers from it in turn.
+
+    A fork inherits neither threads nor what OpenMP read at its start.
+    """
+    from vllm.v1.executor import multiproc_executor
+
+    multiproc_executor.get_mp_context = _fork_context
+    os.register_at_fork(after_in_child=_after_fork)
+    take_threads()
+
+
+def _fork_context() -> Any:
+    import torch
+
+    # A context on a GPU does not survive a fork.
+    return multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "fork")
+
+
+def _after_fork() -> None:
+    follow(int(os.environ[SERVER_PID]))
+    take_threads()
+
+
+def take_threads() -> None:
+    """Do what OpenMP would have done at the start of this process, had it seen its environment."""
+    import torch
+
+    if "OMP_NUM_THREADS" in os.environ:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    places = os.environ.get("GOMP_CPU_AFFINITY") or os.environ.get("OMP_PLACES", "")
+    if PLACES.fullmatch(places):
+        os.sched_setaffinity(0, set(map(int, re.findall(r"\d+", places))))
 
 
 def follow(pid: int) -> None:

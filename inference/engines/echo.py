@@ -36,7 +36,8 @@ class EchoEngine(Engine):
 
     `engine_args`: `tokens_per_second` (0: no pause), `load_seconds`, `context` (tokens),
     `dimensions` (of vectors), `memory_bytes`, `fail_load` (the reason to give), `silent_after`
-    (so many answers, the probe of the load among them, then not a word).
+    (so many answers, the probe of the load among them, then not a word). It can sleep when it has
+    `sleep_bytes` to keep meanwhile; then `sleep_seconds`, `wake_seconds` and `fail_wake`.
     """
 
     def __init__(self, card: ModelCard) -> None:
@@ -44,6 +45,11 @@ class EchoEngine(Engine):
         self.max_model_len = int(card.max_model_len or args.get("context", 2048))
         self._load_seconds = float(args.get("load_seconds", 0.0))
         self._fail_load = str(args.get("fail_load", ""))
+        self.can_sleep = bool(args.get("sleep_bytes"))
+        self._sleep_seconds = float(args.get("sleep_seconds", 0.0))
+        self._wake_seconds = float(args.get("wake_seconds", 0.0))
+        self._fail_wake = str(args.get("fail_wake", ""))
+        self._asleep = False
         rate = float(args.get("tokens_per_second", 0.0))
         self._interval = 1.0 / rate if rate else 0.0
         self._answers_left = float(args.get("silent_after", "inf"))
@@ -140,14 +146,28 @@ class EchoEngine(Engine):
         await asyncio.Event().wait()
         return ""
 
+    async def sleep(self) -> None:
+        """Take as long as the card says."""
+        if not self.can_sleep:
+            await super().sleep()
+        await asyncio.sleep(self._sleep_seconds)
+        self._asleep = True
+
+    async def wake(self) -> None:
+        """Take as long as the card says, then fail if it says so."""
+        await asyncio.sleep(self._wake_seconds)
+        if self._fail_wake:
+            raise LoadFailed(self._fail_wake)
+        self._asleep = False
+
     async def stop(self) -> None:
         """End what runs with EngineCrashed."""
         self._stopped.set()
 
     async def _tick(self) -> None:
         await asyncio.sleep(self._interval)
-        if self._stopped.is_set():
-            raise EngineCrashed("The engine was stopped.")
+        if self._stopped.is_set() or self._asleep:
+            raise EngineCrashed("The engine was stopped or put to sleep.")
 
     @staticmethod
     def _usage(prepared: Prepared[Any], count: int, i: int, index: int) -> Usage | None:

@@ -9,12 +9,12 @@ import asyncio
 import dataclasses
 import gc
 import logging
-import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inference.catalogue import ModelCard
-from inference.engines import child, vllm_children
+from inference.engines import child, vllm_children, warm
 from inference.engines.base import Engine, Prepared, Resources
 from inference.engines.pictures import (
     check_pictures,
@@ -27,6 +27,7 @@ from inference.engines.plain_text import PlainText
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
+    EngineError,
     InvalidRequest,
     LoadFailed,
     UnsupportedParameter,
@@ -83,6 +84,7 @@ class VllmBase(Engine):
                 self._loading = None
         llm = self._alive()
         self.max_model_len = llm.model_config.max_model_len
+        self.can_sleep = bool(llm.model_config.enable_sleep_mode)
         self._plain = PlainText(llm.tokenizer)
         await self._loaded(llm)
 
@@ -90,10 +92,13 @@ class VllmBase(Engine):
         """What an engine learns of its model once that is loaded. Raises LoadFailed."""
 
     def _load(self) -> None:
-        _quiet_environment(self._resources.kind)
+        warm.FORK_SERVER.begin(self._resources.kind)
         child.announce(self._resources.log)
+        warm.import_vllm()
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
+
+        warm.FORK_SERVER.adopt()
 
         args = AsyncEngineArgs(**self._engine_args())
         with self._children.recorded():
@@ -125,6 +130,7 @@ class VllmBase(Engine):
             args["device_ids"] = [int(device) for device in resources.devices]
             share = resources.bytes_per_device / resources.total_bytes_per_device
             args["gpu_memory_utilization"] = min(0.95, share)
+            args["enable_sleep_mode"] = _knows_sleep()
         return {**args, **card.engine_args}
 
     async def died(self) -> str:
@@ -133,11 +139,34 @@ class VllmBase(Engine):
             await asyncio.sleep(DEATH_POLL_SECONDS)
         return "its process ended"
 
+    async def sleep(self) -> None:
+        """The weights go to the machine's memory, the KV cache goes altogether."""
+        if not self.can_sleep:
+            await super().sleep()
+        with self._moving("fall asleep"):
+            await self._alive().sleep(level=1)
+
+    async def wake(self) -> None:
+        """The weights come back, and an empty KV cache."""
+        with self._moving("wake up"):
+            await self._alive().wake_up()
+
+    @contextmanager
+    def _moving(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except EngineError:
+            raise
+        except Exception as error:  # whatever vLLM's parts raise
+            cause = child.last_error(self._resources.log) or in_words(error)
+            raise EngineError(f"It did not {what}: {cause}"[:500]) from error
+
     async def stop(self) -> None:
         """Shut the engine down and wait until its processes are gone."""
-        if self._loading is not None:
+        while self._loading is not None and not self._loading.done():
+            # Again and again: what it starts may be yet to come.
             self._children.kill()
-            await asyncio.wait([self._loading])
+            await asyncio.wait([self._loading], timeout=DEATH_POLL_SECONDS)
         if self._llm is not None:
             llm, self._llm = self._llm, None
             if llm.output_handler is not None:
@@ -270,6 +299,15 @@ class VllmBase(Engine):
         return self._llm
 
 
+def _knows_sleep() -> bool:
+    from vllm.platforms import current_platform
+
+    return bool(
+        current_platform.is_sleep_mode_available()
+        and current_platform.is_cumem_allocator_available()
+    )
+
+
 async def _said(output: Output) -> AsyncGenerator[Output, None]:
     """An answer that was found while the request was prepared."""
     yield output
@@ -291,22 +329,3 @@ def in_words(error: BaseException) -> str:
     """The innermost cause that says something, on one line of at most 500 characters."""
     said = str(error).strip() or type(error).__name__
     return " ".join(said.split())[:500]
-
-
-def _quiet_environment(kind: str) -> None:
-    """Before vLLM is imported: no telemetry, few words, children that import afresh."""
-    defaults = {
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    if kind == "cpu":
-        defaults["VLLM_TARGET_DEVICE"] = "cpu"
-        # The first request for logprobs would start a C++ compiler, and without one end the engine.
-        defaults["TORCH_COMPILE_DISABLE"] = "1"
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)

@@ -133,3 +133,24 @@ def test_wish_needs_post_and_staff(staff: Client, client: Client) -> None:
     staff.logout()
     assert client.post(address).status_code == 302
     assert CatalogueRow.objects.get(id="pocket").wish == "none"
+
+
+def test_admin_shows_what_switches_took(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from inference.service import InferenceService
+
+    service = InferenceService()
+    monkeypatch.setattr("inference.admin.get_service", lambda: service)
+    service._catalogue = Catalogue([ModelCard("<b>one", "echo", engine="echo")])
+    address = "/admin/inference/cataloguerow/switches/"
+    assert "Nothing has been loaded yet." in staff.get(address).content.decode()
+    for seconds, why in ((1.5, ""), (2.5, ""), (30.0, "the disk is made of cheese")):
+        service._fleet.note("<b>one", "load", seconds, why)
+    page = staff.get(address).content.decode()
+    assert "2.50 / 2.00" in page
+    assert "the disk is made of cheese" in page
+    assert "<b>one" not in page and "&lt;b&gt;one" in page
+    assert address in staff.get("/admin/inference/cataloguerow/").content.decode()
+
+
+def test_switches_are_for_staff(client: Client, db: None) -> None:
+    assert client.get("/admin/inference/cataloguerow/switches/").status_code == 302

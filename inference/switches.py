@@ -1,0 +1,43 @@
+"""What loading, sleeping, waking, draining and unloading took, model by model. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+
+# In the order in which they come up in a model's life.
+KINDS = ("load", "drain", "sleep", "wake", "unload")
+REMEMBERED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One of KINDS: how long it took and when it ended (seconds since 1970); `why` it failed."""
+
+    model: str
+    kind: str
+    seconds: float
+    ended: float
+    why: str = ""
+
+
+class Switches:
+    """The last so many of each model."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, deque[Switch]] = {}
+
+    def add(self, switch: Switch) -> None:
+        """Remember one, and forget the oldest of its model."""
+        self._of.setdefault(switch.model, deque(maxlen=REMEMBERED)).append(switch)
+
+    def of(self, model: str) -> tuple[Switch, ...]:
+        """Those of a model, oldest first."""
+        return tuple(self._of.get(model, ()))
+
+
+def took(switches: tuple[Switch, ...], kind: str) -> tuple[float, float] | None:
+    """Seconds of the last one of a kind that succeeded, and their median; None for no such."""
+    found = [switch.seconds for switch in switches if switch.kind == kind and not switch.why]
+    return (found[-1], median(found)) if found else None

@@ -1,0 +1,117 @@
+"""An engine's processes: forked with the imports done, holding nothing of the server's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import ROOT, RunningServer, alive, descendants, wait_until
+
+pytestmark = pytest.mark.engine
+
+
+def name(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def sockets(pid: int) -> set[str]:
+    """What /proc calls the open sockets of a process."""
+    found = (os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir())
+    return {target for target in found if target.startswith("socket:")}
+
+
+def engines(server: RunningServer) -> list[int]:
+    return [pid for pid in server.children() if name(pid).startswith("VLLM::")]
+
+
+def test_engine_is_forked_where_vllm_is_imported(pocket_server: RunningServer) -> None:
+    cores = [pid for pid in engines(pocket_server) if "EngineCore" in name(pid)]
+    assert cores
+    assert {name(parent(pid)) for pid in cores} == {"llms fork server"}
+    assert "fork server cannot be used" not in pocket_server.log.read_text()
+
+
+def test_no_engine_holds_a_socket_of_the_server(pocket_server: RunningServer) -> None:
+    with httpx.Client(base_url=pocket_server.url) as client:
+        client.get("/healthz")  # so that there is a connection of a client's
+        ours = sockets(pocket_server.process.pid)
+        assert len(ours) > 1
+        for pid in engines(pocket_server):
+            assert not sockets(pid) & ours, name(pid)
+
+
+def test_worker_runs_where_vllm_bound_it(pocket_server: RunningServer) -> None:
+    """OpenMP reads this at a process's start, which a fork is not: it is done by hand."""
+    workers = [pid for pid in engines(pocket_server) if "Worker" in name(pid)]
+    assert workers
+    reserved = 1 if (os.cpu_count() or 1) > 1 else 0
+    for pid in workers:
+        assert len(os.sched_getaffinity(pid)) <= max(1, (os.cpu_count() or 1) - reserved)
+
+
+def test_engine_logs_to_its_file(pocket_server: RunningServer) -> None:
+    (core, *_) = engines(pocket_server)
+    assert os.readlink(f"/proc/{core}/fd/2").startswith(str(pocket_server.data / "logs"))
+
+
+PROGRAM = """
+import os, signal, sys
+from inference.engines import child, warm
+os.environ[child.LOG_FILE] = sys.argv[1]
+warm.FORK_SERVER.begin("cpu")
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["SAID_LATE"] = "yes"
+from tests import test_engine_processes as here
+process = warm.WarmContext().Process(target=here.tell)
+if __name__ == "__main__":
+    process.start()
+    print(process.pid, flush=True)
+    signal.pause()
+"""
+
+
+def tell() -> None:
+    """In a child of the fork server: what it finds there."""
+    import torch
+
+    modules = [m for m in ("vllm.v1.engine.core", "transformers") if m in sys.modules]
+    print(os.environ["SAID_LATE"], torch.get_num_threads(), len(modules), flush=True)
+    signal.pause()
+
+
+@pytest.fixture
+def starter(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process that started a warm child, and the child's log."""
+    log, program = tmp_path / "log", tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(program), str(log)]
+    with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as one:
+        yield one, log
+        one.kill()
+
+
+def test_child_has_the_environment_of_now_and_ends_with_its_server(
+    starter: tuple[subprocess.Popen[str], Path],
+) -> None:
+    process, log = starter
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    wait_until(lambda: log.exists() and log.read_text().endswith("\n"), 60, "the child spoke")
+    assert log.read_text() == "yes 1 2\n"
+    below = descendants(process.pid)
+    assert pid in below
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(map(alive, below)), 10, "all ended with their server")
