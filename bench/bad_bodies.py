@@ -30,9 +30,10 @@ def text(**fields: Any) -> bytes:
     return json.dumps({"prompt": "x"} | fields).encode()
 
 
-def heavy_tools() -> bytes:
-    """128 tools with as many schemas as a body may hold objects, in 14.6 MB."""
-    schema = {f"p{i}": {"type": "string", "description": "d" * 250} for i in range(380)}
+def heavy_tools(schemas: int, description: int) -> bytes:
+    """128 tools with so many schemas each."""
+    described = {"type": "string", "description": "d" * description}
+    schema = {f"p{i}": described for i in range(schemas)}
     function = {"name": "f", "parameters": {"type": "object", "properties": schema}}
     return chat(tools=[{"type": "function", "function": function}] * 128)
 
@@ -83,11 +84,29 @@ BODIES: Mapping[str, tuple[str, Callable[[], bytes]]] = {
     "I4: 900,000 ids to embed": (EMBEDDINGS, lambda: chat(input=[1] * 900_000)),
     "I4: 10,000 messages": (CHAT, lambda: chat(messages=user("x") * 10_000)),
     "I4: 10,000 tools": (CHAT, lambda: chat(tools=[TOOL] * 10_000)),
-    "I4: 14.6 MB of tools": (CHAT, heavy_tools),
+    "I4: 14.6 MB of tools": (CHAT, lambda: heavy_tools(380, 250)),
     "I4: 10,000 stops": (CHAT, lambda: chat(stop=["s"] * 10_000)),
     "I4: 100,000 biases": (CHAT, lambda: names(100_000, 6)),
     "I4: 900,000 biases": (CHAT, lambda: names(900_000, 6)),
     "I4: 260,000 biases with long names": (CHAT, lambda: names(260_000, 60)),
+    # Just within the bounds, so that all of it is read.
+    "I4: 14 MB of fewer tools": (CHAT, lambda: heavy_tools(255, 390)),
+    "I4: 6 MB of ids": (TEXT, lambda: numbers("214748364", 625_000)),
+    "I4: 6 MB of decimals": (TEXT, lambda: numbers("2.225e-30", 625_000)),
+    "I4: 6 MB of integers of 20 digits": (TEXT, lambda: numbers("7" * 20, 298_000)),
+    "I4: 7.8 MB of decimals of 157 digits": (TEXT, lambda: numbers("1.0" + "1" * 154, 49_000)),
+    "I4: 199,000 texts": (EMBEDDINGS, lambda: json.dumps({"input": ["four"] * 199_000}).encode()),
+    "I4: 119,000 biases": (CHAT, lambda: names(119_000, 32)),
+    "I4: 19 MB with 249,000 escapes": (
+        CHAT,
+        lambda: chat(messages=user("x" * 18_000_000 + "\n" * 249_000), n=0),
+    ),
+    "I4: 690,000 texts": (EMBEDDINGS, lambda: json.dumps({"input": ["four"] * 690_000}).encode()),
+    "I4: 6 MB of escapes": (CHAT, lambda: chat(messages=user('\n"' * 1_500_000), n=0)),
+    "I4: 600,000 ids and what looks like a NUL": (
+        TEXT,
+        lambda: b'{"user": "\\\\u0000", ' + numbers("1", 600_000)[1:],
+    ),
     "I5: max_tokens is 10^12": (CHAT, lambda: chat(max_tokens=10**12)),
     "I6: a million top_logprobs": (CHAT, lambda: chat(logprobs=True, top_logprobs=10**6)),
     "I7: an id of 2^31": (TEXT, lambda: text(prompt=[2**31])),

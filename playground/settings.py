@@ -143,6 +143,11 @@ MAX_BODY_BYTES = int(env.number("MAX_BODY_BYTES", 20 * 2**20, least=1024))
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 # While a request waits, its client hears something at least this often: proxies cut silence.
 KEEPALIVE_SECONDS = env.number("KEEPALIVE_SECONDS", 15, least=0.05)
+# Pictures by their address; docs/operations.md says what an operator takes on with it.
+REMOTE_MEDIA = env.boolean("REMOTE_MEDIA")
+REMOTE_MEDIA_HOSTS = tuple(host.lower() for host in env.listing("REMOTE_MEDIA_HOSTS"))
+REMOTE_MEDIA_BYTES = int(env.number("REMOTE_MEDIA_BYTES", 10 * 2**20, least=1))
+REMOTE_MEDIA_SECONDS = env.number("REMOTE_MEDIA_SECONDS", 10, least=0.05)
 REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],

@@ -22,6 +22,7 @@ from inference.requests import Output, Usage
 from .base import ApiView
 from .body import read_body, unhurried
 from .errors import json_bytes, json_response
+from .pictures import bring
 from .serializers import (
     BodySerializer,
     DetokenizeSerializer,
@@ -57,6 +58,7 @@ class TaskView(ApiView):
             account=self.caller.account,
             request_id=self.request_id,
         )
+        question = await bring(question)
         task = dataclasses.replace(task, question=question)
         found: dict[int, Any] = {}
         usage = Usage()
