@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.api.asking import CHAT, TEXT, chat, error_of, user
+from tests.api.test_errors import ROUTES
 from tests.api.test_keys import guarded, key, make_key
 from tests.api.witness import unharmed
 from tests.conftest import MakeServer
@@ -28,6 +29,8 @@ ASKED = (
     "/v1/engines/echo/completions", "/v1/engines/echo/chat/completions", CHAT, TEXT,
     "/v1/embeddings", "/v1/files", "/v1", "/v1/", "/v1//models", "/v1/./models",
     "/v1/%2e%2e/healthz", "/v1/models/../../admin/", "/admin/", "/admin/accounts/apikey/",
+    *(path for path in ROUTES if path.startswith(("/v1/rerank", "/v1/score", "/v1/engines/echo-"))),
+    *(path for path in ROUTES if "tokenize" in path), "/rerank", "/score",
 )  # fmt: skip
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import random
+import shutil
 import struct
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from openai import BadRequestError, OpenAI
+from openai import BadRequestError, InternalServerError, OpenAI
 from PIL import Image
 
 from tests.api.asking import user
@@ -40,6 +43,10 @@ id = "pocket"
 source = {source!r}
 max_num_seqs = 4
 dtype = "float32"
+
+[[model]]
+id = "other-family"
+source = {other!r}
 """
 
 
@@ -58,7 +65,12 @@ def seeing(
     folder = tmp_path_factory.mktemp("tiny")
     command = [sys.executable, "-m", "tests.tiny_model", str(folder / "model")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
-    (folder / "cards.toml").write_text(CARDS.format(source=str(folder / "model")))
+    other = shutil.copytree(folder / "model", folder / "other")
+    family = {"architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl"}
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config["text_config"] | config | family))
+    cards = CARDS.format(source=str(folder / "model"), other=str(other))
+    (folder / "cards.toml").write_text(cards)
     return make_server(
         {
             "CATALOGUE": str(folder / "cards.toml"),
@@ -198,3 +210,12 @@ def test_what_is_no_picture_is_refused(client: OpenAI, seeing: RunningServer) ->
             with pytest.raises(BadRequestError) as caught:
                 ask(client, look(*pictures), stream=True)
             assert (caught.value.param or "").startswith("messages"), name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(find_spec("torchvision")), reason="torchvision is installed")
+def test_a_family_that_needs_torchvision_says_so(client: OpenAI) -> None:
+    with pytest.raises(InternalServerError) as caught:
+        client.chat.completions.create(model="other-family", messages=user("x"))
+    assert (caught.value.status_code, caught.value.code) == (503, "model_unavailable")
+    assert "needs torchvision" in caught.value.message
