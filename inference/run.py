@@ -22,6 +22,14 @@ PULSE_SECONDS = 1.0
 PREFIX = 256
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Early:
+    """A request that was checked before it queued, by the engine of a copy that was loaded."""
+
+    engine: Engine
+    prepared: Prepared[Question]
+
+
 class Run:
     """Holds a lease while the request runs; gives it back when others have to be let in.
 
@@ -49,9 +57,10 @@ class Run:
         self._requeued: asyncio.Task[None] | None = None
         self._finished = False
 
-    async def lease(self, prepared: Prepared[Question] | None) -> int:
+    async def lease(self, early: Early | None) -> int:
         """Queue for a replica; its id."""
         request = self._request
+        prepared = early.prepared if early else None
         asked = self._clock()
         ticket = Ticket(
             request.request_id,
@@ -70,11 +79,18 @@ class Run:
         self._waited += self._clock() - asked
         return replica_id
 
-    async def begin(self, replica_id: int, prepared: Prepared[Question] | None) -> None:
-        """Get ready to be answered by a replica. Raises EngineCrashed when it is dead."""
+    async def begin(self, replica_id: int, early: Early | None) -> None:
+        """Get ready to be answered by a replica. Raises EngineCrashed when it is dead.
+
+        What another copy prepared is not used: an engine leaves out what it knows that it has.
+        """
         engine = self._alive(replica_id)
-        self._prepared = prepared or await engine.prepare(self._request)
+        ours = early is not None and early.engine is engine
+        self._prepared = early.prepared if ours and early else await engine.prepare(self._request)
         self._engine = engine
+        self._preemptable = self._preemptable and self._prepared.resumable
+        if not self._preemptable:
+            self._dispatcher.scheduler.hold(self._request.request_id)
 
     @property
     def waited(self) -> float:

@@ -100,6 +100,12 @@ class Scheduler(State):
         late = self.limits.wait * BATCH_PART if ticket.lane is Lane.BATCH else 0.0
         self._enqueue(again, again.queued_at + late)
 
+    def hold(self, request_id: str) -> None:
+        """A running request turned out to be one that cannot go on once it was stopped."""
+        lease = self.running.get(request_id)
+        if lease is not None:
+            lease.ticket = replace(lease.ticket, preemptable=False)
+
     def loaded(self, replica_id: int, now: float) -> None:
         """The replica answers: its turn begins. Whoever asked for it pays for the load."""
         replica = self.replicas[replica_id]
@@ -116,7 +122,11 @@ class Scheduler(State):
 
     def load_failed(self, replica_id: int, reason: str, now: float) -> list[str]:
         """The replica did not start. Returns the requests that waited for it: they fail with it."""
-        model = self.replicas.pop(replica_id).model
+        replica = self.replicas.pop(replica_id, None)
+        if replica is None:
+            # It was asleep, died just before it was woken, and has been counted as a crash.
+            return []
+        model = replica.model
         self._note_failure(model, reason, now)
         failed = list(self.queues.get(model, ()))
         for request_id in failed:

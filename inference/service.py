@@ -20,12 +20,11 @@ from inference.catalogue import Catalogue, ModelCard
 from inference.decisions import Limits, Model
 from inference.devices import Device, sleep_memory_bytes, visible_devices
 from inference.dispatch import Dispatcher
-from inference.engines.base import Prepared
 from inference.errors import EngineCrashed, ModelNotFound, ModelUnavailable, ShuttingDown
 from inference.placement import place
 from inference.replica import Replica, ReplicaState
 from inference.requests import Question
-from inference.run import Run
+from inference.run import Early, Run
 from inference.scheduler import Scheduler
 from inference.sizing import Need
 from inference.status import Board, ModelStatus, Overview, Queued, Waiting
@@ -79,9 +78,9 @@ class InferenceService:
             raise ShuttingDown("The server is shutting down.", 10)
         card = self.card(request.model)
         check(card, request)
-        prepared = await self._prepare_early(card, request)
+        early = await self._prepare_early(card, request)
         run = Run(self._dispatcher, self._clock, card.id, request)
-        await self._start(run, card, prepared)
+        await self._start(run, card, early)
         return Answer(run.outputs(), run.finish, run.waited)
 
     def waiting(self, request_id: str) -> Waiting | None:
@@ -139,7 +138,7 @@ class InferenceService:
             except ModelUnavailable as error:
                 logger.warning("%s cannot be loaded: %s", card.id, error.message)
         self._scheduler.set_models(models)
-        if self.devices:
+        if settings.WARM_START and self.devices:
             self._fleet.warm(cards, self.devices[0].kind)
         self._follow_unloads(before)
         self._dispatcher.step()
@@ -168,25 +167,25 @@ class InferenceService:
 
     # --- asking for a place ----------------------------------------------------------------------
 
-    async def _prepare_early(self, card: ModelCard, request: Question) -> Prepared[Question] | None:
+    async def _prepare_early(self, card: ModelCard, request: Question) -> Early | None:
         """Check against a loaded copy before queueing: a bad request must not wait for its 400."""
         ready = [r for r in self._replicas(card.id) if r.state is ReplicaState.READY]
         engine = self._fleet.engine(ready[0].id) if ready else None
         try:
-            return await engine.prepare(request) if engine else None
+            return Early(engine, await engine.prepare(request)) if engine else None
         except EngineCrashed as error:
             await self._fleet.bury(ready[0].id, error.message)
             return None
 
-    async def _start(self, run: Run, card: ModelCard, prepared: Prepared[Question] | None) -> None:
+    async def _start(self, run: Run, card: ModelCard, early: Early | None) -> None:
         """Wait for a place. An engine found dead meanwhile costs the request only more waiting."""
         if card.id not in self._scheduler.models:
             model = await self._measured(card)
             self._scheduler.set_models([*self._scheduler.models.values(), model])
         while True:
-            replica_id = await run.lease(prepared)
+            replica_id = await run.lease(early)
             try:
-                await run.begin(replica_id, prepared)
+                await run.begin(replica_id, early)
                 return
             except EngineCrashed as error:
                 run.finish()
