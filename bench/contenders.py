@@ -79,7 +79,7 @@ class HttpServer:
 
     def __init__(self, name: str, child: procs.Child, port: int, model: str, key: str) -> None:
         self.name, self.front = name, child.pid
-        self._child, self._port, self._model, self._key = child, port, model, key
+        self._child, self.port, self._model, self.key = child, port, model, key
 
     def engines(self) -> list[int]:
         """Everything behind the front process."""
@@ -87,7 +87,7 @@ class HttpServer:
 
     def run(self, job: dict[str, Any]) -> dict[str, float]:
         """Let a client process do the job; its figures."""
-        whole = Job(port=self._port, model=self._model, key=self._key, **job)
+        whole = Job(port=self.port, model=self._model, key=self.key, **job)
         command = [sys.executable, "-m", "bench.client", client.as_text(whole)]
         done = subprocess.run(command, cwd=procs.ROOT, capture_output=True, text=True)
         if done.returncode:

@@ -8,6 +8,7 @@ more than the rest of a request (docs/decisions.md has the figures).
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -59,6 +60,17 @@ class ApiHandler(ASGIHandler):
         self._exception_middleware: list[Any] = []
         answer: Any = self._get_response_async  # type: ignore[attr-defined]
         self._middleware_chain = convert_exception_to_response(answer)
+
+    async def read_body(self, receive: Any) -> io.BytesIO:
+        """The body in memory, where a view wants it anyway; Django's own would write a file."""
+        pieces = []
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise RequestAborted
+            pieces.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                return io.BytesIO(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request; when its client leaves, the view is cancelled."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from rest_framework.exceptions import NotAuthenticated
 
 from inference import errors
@@ -129,9 +130,15 @@ def error_headers(exc: BaseException) -> dict[str, str]:
     """The response headers that belong to a failure."""
     if isinstance(exc, BadKey):
         return {"WWW-Authenticate": "Bearer"}
-    if row_of(exc).status in (429, 503):
-        return {"Retry-After": str(getattr(exc, "retry_after", 5))}
-    return {}
+    if row_of(exc).status not in (429, 503):
+        return {}
+    wait = getattr(exc, "retry_after", 5)
+    found = {"Retry-After": str(wait)}
+    if isinstance(exc, errors.AccountQueueFull):
+        found["x-ratelimit-limit-requests"] = str(settings.ACCOUNT_QUEUE_LIMIT)
+        found["x-ratelimit-remaining-requests"] = "0"
+        found["x-ratelimit-reset-requests"] = f"{wait}s"
+    return found
 
 
 def _body(message: str, row: Row, param: str | None, code: str | None) -> dict[str, Any]:

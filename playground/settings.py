@@ -147,6 +147,11 @@ KEEPALIVE_SECONDS = env.number("KEEPALIVE_SECONDS", 15, least=0.05)
 # wait would be longer, its client is told to ask again, and its place is kept.
 MAX_SILENT_WAIT = env.number("MAX_SILENT_WAIT", 90, least=0.05)
 PLACE_SECONDS = env.number("PLACE_SECONDS", 300, least=0.05)
+# Pictures by their address; docs/operations.md says what an operator takes on with it.
+REMOTE_MEDIA = env.boolean("REMOTE_MEDIA")
+REMOTE_MEDIA_HOSTS = tuple(host.lower() for host in env.listing("REMOTE_MEDIA_HOSTS"))
+REMOTE_MEDIA_BYTES = int(env.number("REMOTE_MEDIA_BYTES", 10 * 2**20, least=1))
+REMOTE_MEDIA_SECONDS = env.number("REMOTE_MEDIA_SECONDS", 10, least=0.05)
 REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],

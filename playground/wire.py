@@ -9,6 +9,9 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
 
 TOO_LARGE = "The request body is larger than {} bytes."
+# A body of more than this is received in larger pieces: each costs some thirty microseconds.
+LARGE_BODY_BYTES = 256 * 1024
+PIECE_BYTES = 2**20
 
 
 class Request(WebRequest):
@@ -22,6 +25,8 @@ class Request(WebRequest):
         super().gotLength(length)
         if length is not None and length > settings.MAX_BODY_BYTES:
             self._refuse()
+        elif length is not None and length > LARGE_BODY_BYTES:
+            self.channel.transport.bufferSize = PIECE_BYTES
 
     def handleContentChunk(self, data: bytes) -> None:
         """Refuse by what has come, for bodies sent in chunks."""
@@ -41,6 +46,8 @@ class Request(WebRequest):
         """
         if self._refused:
             return
+        # Back to Twisted's own: room for a large piece is dear where a short one comes.
+        vars(self.channel.transport).pop("bufferSize", None)
         kinds = self.requestHeaders.getRawHeaders(b"content-type")
         self.requestHeaders.removeHeader(b"content-type")
         self._content_types = kinds

@@ -16,6 +16,7 @@ from django.test import Client
 from tests.api.environments import python_with
 from tests.proxies import PROGRAMS
 from tests.servers import ROOT, RunningServer
+from tests.turns import ENV
 
 OLD_CLIENT = ROOT / "requirements" / "openai028.txt"
 MakeServer = Callable[..., RunningServer]
@@ -64,6 +65,12 @@ def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer
 def server(make_server: MakeServer) -> RunningServer:
     """The server that most tests share: open mode, echo models, `pocket` on demand."""
     return make_server()
+
+
+@pytest.fixture(scope="session")
+def turns(make_server: MakeServer) -> RunningServer:
+    """A server with memory for one model besides the default one."""
+    return make_server(ENV)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,12 @@ logger = logging.getLogger(__name__)
 
 DEATH_POLL_SECONDS = 0.25
 STOP_SECONDS = 10.0
+# Some families read pictures with torchvision, and vLLM's CPU build comes without it.
+NEEDS = "No module named 'torchvision'"
+WITHOUT_TORCHVISION = (
+    "This family of models needs torchvision, which is not installed here: vLLM's build for CPUs "
+    "comes without it. On a GPU it loads."
+)
 
 
 class VllmBase(Engine):
@@ -78,7 +84,7 @@ class VllmBase(Engine):
             logger.debug("%s did not load", self._card.id, exc_info=True)
             # What broke in a child stands in its log; here vLLM only says that it broke.
             cause = child.last_error(self._resources.log) or in_words(error)
-            raise LoadFailed(cause[:500]) from error
+            raise LoadFailed(WITHOUT_TORCHVISION if NEEDS in cause else cause[:500]) from error
         finally:
             if self._loading.done():
                 self._loading = None

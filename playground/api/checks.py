@@ -45,8 +45,9 @@ def flag(value: Any, param: str) -> bool:
 
 
 def integer(value: Any, param: str, low: int = -INT64, high: int = INT64 - 1) -> int:
-    """A whole number in a range; 5.0 counts, as it does in JSON Schema."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < INT64:
+    """A whole number in a range; 5.0 counts, as it does in JSON Schema. What has more than 64 bits
+    was read as a decimal."""
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         wrong_type(param, "an integer", value)

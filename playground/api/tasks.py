@@ -22,6 +22,7 @@ from inference.requests import Output, Usage
 from .base import ApiView, queued
 from .body import read_body, unhurried
 from .errors import json_bytes, json_response
+from .pictures import bring
 from .places import Ask, places
 from .serializers import (
     BodySerializer,
@@ -58,6 +59,7 @@ class TaskView(ApiView):
             account=self.caller.account,
             request_id=self.request_id,
         )
+        question = await bring(question)
         task = dataclasses.replace(task, question=question)
         ask = await unhurried(request, lambda: Ask.of(self.caller.account, request))
         return await places.answer(ask, [self.request_id], lambda: self.work(service, task))

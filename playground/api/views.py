@@ -22,6 +22,7 @@ from .body import read_body, unhurried
 from .choices import collect
 from .errors import json_response
 from .parameters import supported_parameters
+from .pictures import bring
 from .places import Ask, places
 from .serializers import Call, ChatCompletionSerializer, CompletionSerializer
 from .shapes import ChatShape, CompletionShape, Shape
@@ -43,6 +44,8 @@ class GenerateView(ApiView):
         service = get_service()
         call = await unhurried(request, lambda: self.read(request))
         call = self.addressed(call, service, model)
+        brought = [await bring(each) for each in call.requests]
+        call = dataclasses.replace(call, requests=tuple(brought))
         shape = self.shape_class(call, call.model, self.request_id)
         if call.stream:
             return await event_stream(service, call, shape, self.request_id)

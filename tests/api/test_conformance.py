@@ -12,6 +12,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.shared import ErrorObject
 
 from tests.api.asking import chat, events, text
+from tests.servers import RunningServer
 
 
 def conforms(body: Any, kind: type[BaseModel]) -> None:
@@ -66,3 +67,32 @@ def test_models_conform(http: httpx.Client) -> None:
 def test_errors_conform(http: httpx.Client) -> None:
     for response in (http.get("/v1/nothing"), chat(http, n=0), chat(http, model="x")):
         conforms(response.json()["error"], ErrorObject)
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {"type": "object", "properties": {"city": {"enum": ["Rome", "Oslo"]}}},
+    },
+}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": [TOOL], "tool_choice": "required"},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "get_weather"}}},
+        {"functions": [TOOL["function"]], "function_call": {"name": "get_weather"}},
+        {"logprobs": True, "top_logprobs": 3, "n": 2},
+    ],
+    ids=["required", "named", "older", "logprobs"],
+)
+def test_a_real_engines_answers_conform(
+    pocket_server: RunningServer, http: httpx.Client, more: dict[str, Any]
+) -> None:
+    given = {"model": "pocket", "max_tokens": 40} | more
+    conforms(chat(http, **given).json(), ChatCompletion)
+    for chunk in events(chat(http, stream=True, **given))[:-1]:
+        conforms(chunk, ChatCompletionChunk)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx
 import openai
 import pytest
 from openai import OpenAI
 
 from tests.api.asking import CHAT, TEXT, chat, error_of, text, user
+from tests.conftest import MakeServer
 
 ROUTES = {
     CHAT: "POST",
@@ -264,3 +267,19 @@ def test_the_client_raises_its_own_exceptions(client: OpenAI) -> None:
     assert caught.value.param == "n"
     with pytest.raises(openai.NotFoundError):
         client.chat.completions.create(model="gpt-9", messages=user("x"))
+
+
+def test_a_callers_own_limit_is_told_in_openais_headers(make_server: MakeServer) -> None:
+    """Two places in the queue while the model loads; the third request is one too many."""
+    server = make_server({"ACCOUNT_QUEUE_LIMIT": "2"})
+    body = {"model": "echo-late", "prompt": "x"}
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(httpx.post, f"{server.url}{TEXT}", json=body) for _ in range(3)]
+        found = sorted((each.result() for each in asked), key=lambda each: each.status_code)
+    assert [response.status_code for response in found] == [200, 200, 429]
+    assert error_of(found[2])["code"] == "rate_limit_exceeded"
+    headers = found[2].headers
+    assert headers["x-ratelimit-limit-requests"] == "2"
+    assert headers["x-ratelimit-remaining-requests"] == "0"
+    assert headers["x-ratelimit-reset-requests"] == f"{headers['retry-after']}s"
+    assert not [name for name in found[0].headers if name.startswith("x-ratelimit")]

@@ -17,6 +17,7 @@ import pytest
 from django.urls import get_resolver
 
 from tests.api.asking import CHAT, TEXT, chat, error_of, user
+from tests.api.test_errors import ROUTES
 from tests.api.test_keys import guarded, key, make_key
 from tests.api.witness import unharmed
 from tests.conftest import MakeServer
@@ -33,6 +34,8 @@ ASKED = (
     "/v1/engines/echo/completions", "/v1/engines/echo/chat/completions", CHAT, TEXT,
     "/v1/embeddings", "/v1/queue", "/v1/files", "/v1", "/v1/", "/v1//models", "/v1/./models",
     "/v1/%2e%2e/healthz", "/v1/models/../../admin/", "/admin/", "/admin/accounts/apikey/",
+    *(path for path in ROUTES if path.startswith(("/v1/rerank", "/v1/score", "/v1/engines/echo-"))),
+    *(path for path in ROUTES if "tokenize" in path), "/rerank", "/score",
 )  # fmt: skip
 
 

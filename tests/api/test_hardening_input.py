@@ -15,8 +15,6 @@ from tests.api.asking import CHAT, TEXT, chat, error_of, text, user
 from tests.api.witness import unharmed
 from tests.servers import RunningServer
 
-# The server's own figure, in milliseconds; the machine may be busy with other things.
-REFUSAL_MS = 50
 PATHS = [CHAT, TEXT]
 NUMBERS = (
     "n",

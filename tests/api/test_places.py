@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,12 +28,6 @@ ROUTES: dict[str, dict[str, Any]] = {
     "/v1/score": {"model": "ranks", "text_1": "one", "text_2": "two"},
 }
 ASKED = ROUTES[CHAT]
-
-
-@pytest.fixture(scope="module")
-def turns(make_server: MakeServer) -> RunningServer:
-    """A server with memory for one model."""
-    return make_server(ENV)
 
 
 def waits(server: RunningServer, model: str = "right") -> int:
@@ -84,7 +76,8 @@ def test_a_place_is_kept_on_every_route(turns: RunningServer, path: str) -> None
         refused(ask(turns, path))
         assert waits(turns, model) == kept
     answer = fetched(turns, path)
-    assert float(answer.headers["x-llms-queue-seconds"]) >= 1.2
+    # Two looks at least.
+    assert float(answer.headers["x-llms-queue-seconds"]) > 0.2
     assert answer.json().get("id", first).endswith(first)
 
 
@@ -102,23 +95,23 @@ def test_an_answer_that_came_meanwhile_is_given_at_once_and_once(turns: RunningS
 
 def test_equal_requests_in_flight_have_a_place_each(turns: RunningServer) -> None:
     with busy(turns), ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(ask, turns, user="twins") for _ in range(2)]
+        asked = [pool.submit(ask, turns, model="new") for _ in range(2)]
         ids = {refused(each.result()) for each in asked}
-        assert len(ids) == 2 and waits(turns) == 2
-    answers = [fetched(turns, user="twins") for _ in range(2)]
+        assert len(ids) == 2 and waits(turns, "new") == 2
+    answers = [fetched(turns, model="new") for _ in range(2)]
     assert {each.json()["id"].removeprefix("chatcmpl-") for each in answers} == ids
 
 
 def test_the_older_of_two_places_is_served_first(turns: RunningServer) -> None:
     with busy(turns):
-        older = refused(ask(turns, user="in turn"))
+        older = refused(ask(turns, model="newer"))
         with ThreadPoolExecutor(2) as pool:
             # The older place is taken by the one, so the other gets a new one.
-            asked = [pool.submit(ask, turns, user="in turn") for _ in range(2)]
+            asked = [pool.submit(ask, turns, model="newer") for _ in range(2)]
             for each in asked:
                 refused(each.result())
-        assert waits(turns) == 2
-    answers = [fetched(turns, user="in turn").json()["id"] for _ in range(2)]
+        assert waits(turns, "newer") == 2
+    answers = [fetched(turns, model="newer").json()["id"] for _ in range(2)]
     assert answers[0].endswith(older) and not answers[1].endswith(older)
 
 
@@ -163,11 +156,9 @@ def test_whose_wait_would_be_too_long_hears_it_at_once(turns: RunningServer) -> 
 
     stream("late")  # now it is known how long it loads
     stream("right")
-    started = time.monotonic()
     first = ask(turns, model="late")
-    assert time.monotonic() - started < 0.5
-    # Of 2.5 s a moment has passed, and whole seconds are told.
-    assert refused(first) and first.headers["retry-after"] in ("2", "3")
+    # Of 2.5 s not much has passed.
+    assert refused(first) and first.headers["retry-after"] == "3"
     assert "in about" in error_of(first)["message"]
     assert ask(turns, model="late").status_code == 503
     assert float(fetched(turns, model="late").headers["x-llms-queue-seconds"]) >= 2
@@ -177,7 +168,8 @@ def test_whose_wait_would_be_too_long_hears_it_at_once(turns: RunningServer) -> 
 def calling(server: RunningServer, **more: Any) -> Iterator[None]:
     """A request whose client hangs up at the end of the block."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("POST", CHAT, json.dumps(ASKED | more))
+    # To the byte what `ask` sends.
+    connection.request("POST", CHAT, httpx.Request("POST", "/", json=ASKED | more).content)
     try:
         yield
     finally:
@@ -188,18 +180,20 @@ def soon(condition: Callable[[], Any]) -> None:
     wait_until(condition, 2.0)
 
 
-def test_a_client_that_leaves_untold_leaves_nothing(turns: RunningServer) -> None:
-    with busy(turns):
-        with calling(turns, user="left"):
-            soon(lambda: waits(turns) == 1)
-        soon(lambda: waits(turns) == 0)
+def test_a_client_that_leaves_untold_leaves_nothing(make_server: MakeServer) -> None:
+    server = make_server(ENV | {"MAX_SILENT_WAIT": "60"})
+    with busy(server):
+        with calling(server):
+            soon(lambda: waits(server) == 1)
+        soon(lambda: waits(server) == 0)
 
 
 def test_a_client_that_was_told_may_be_cut_off_and_keeps_its_place(turns: RunningServer) -> None:
     with busy(turns):
         first = refused(ask(turns, user="cut"))
         with calling(turns, user="cut"):
-            time.sleep(0.2)
+            # Whatever was sent before has been read when this is answered.
+            assert waits(turns) == 1
         assert waits(turns) == 1
     assert fetched(turns, user="cut").json()["id"].endswith(first)
 
@@ -220,8 +214,7 @@ def test_a_place_that_nobody_comes_back_for_is_given_up(make_server: MakeServer)
     # An answer that lies there is given up too: its place counts no more.
     for i in range(4):
         with busy(server):
-            refused(ask(server, user=str(i)))
-        time.sleep(0.6)
+            wait_until(lambda i=i: ask(server, user=str(i)).status_code == 503)
 
 
 def test_places_that_are_kept_are_limited(make_server: MakeServer) -> None:

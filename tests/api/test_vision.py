@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import random
+import shutil
 import struct
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from openai import BadRequestError, OpenAI
+from openai import BadRequestError, InternalServerError, OpenAI
 from PIL import Image
 
 from tests.api.asking import user
+from tests.api.site import Site, running
 from tests.api.witness import unharmed
 from tests.conftest import MakeServer
 from tests.servers import ROOT, RunningServer
@@ -39,17 +43,41 @@ id = "pocket"
 source = {source!r}
 max_num_seqs = 4
 dtype = "float32"
+
+[[model]]
+id = "other-family"
+source = {other!r}
 """
 
 
 @pytest.fixture(scope="module")
-def seeing(make_server: MakeServer, tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
+def site() -> Iterator[Site]:
+    """A web server that `seeing` may fetch from."""
+    with running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def seeing(
+    make_server: MakeServer, tmp_path_factory: pytest.TempPathFactory, site: Site
+) -> RunningServer:
     """A server whose `pocket` is the tiny model."""
     folder = tmp_path_factory.mktemp("tiny")
     command = [sys.executable, "-m", "tests.tiny_model", str(folder / "model")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
-    (folder / "cards.toml").write_text(CARDS.format(source=str(folder / "model")))
-    return make_server({"CATALOGUE": str(folder / "cards.toml")})
+    other = shutil.copytree(folder / "model", folder / "other")
+    family = {"architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl"}
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config["text_config"] | config | family))
+    cards = CARDS.format(source=str(folder / "model"), other=str(other))
+    (folder / "cards.toml").write_text(cards)
+    return make_server(
+        {
+            "CATALOGUE": str(folder / "cards.toml"),
+            "REMOTE_MEDIA": "on",
+            "REMOTE_MEDIA_HOSTS": site.name,
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +129,20 @@ def test_another_picture_is_another_question(client: OpenAI) -> None:
         for colour in ("red", "blue", "red")
     )
     assert abs(red - again) < 1e-3 < abs(red - blue)
+
+
+def test_a_picture_may_come_from_a_listed_host(client: OpenAI, site: Site) -> None:
+    """It is the very question that its bytes would be; and no picture is none from afar either."""
+    given = {"logprobs": True, "max_tokens": 1}
+    inside, afar = (
+        ask(client, look(each), **given) for each in (url(drawn()), site.holds("/red.png", drawn()))
+    )
+    assert afar.usage.prompt_tokens == inside.usage.prompt_tokens
+    first, second = (each.choices[0].logprobs.content[0].logprob for each in (inside, afar))
+    assert abs(first - second) < 1e-3
+    with pytest.raises(BadRequestError) as caught:
+        ask(client, look(site.holds("/bomb.png", bomb(60_000))))
+    assert caught.value.param == "messages[0].content[1].image_url.url"
 
 
 def test_thoughts_have_two_names_and_are_no_content(client: OpenAI) -> None:
@@ -168,3 +210,12 @@ def test_what_is_no_picture_is_refused(client: OpenAI, seeing: RunningServer) ->
             with pytest.raises(BadRequestError) as caught:
                 ask(client, look(*pictures), stream=True)
             assert (caught.value.param or "").startswith("messages"), name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(find_spec("torchvision")), reason="torchvision is installed")
+def test_a_family_that_needs_torchvision_says_so(client: OpenAI) -> None:
+    with pytest.raises(InternalServerError) as caught:
+        client.chat.completions.create(model="other-family", messages=user("x"))
+    assert (caught.value.status_code, caught.value.code) == (503, "model_unavailable")
+    assert "needs torchvision" in caught.value.message

@@ -27,12 +27,6 @@ LATE = 1.0
 COMMENT = re.compile(r": queue position=(\d+)(?: eta=(\d+))? stage=(queued|loading) model=(\S+)")
 
 
-@pytest.fixture(scope="module")
-def turns(make_server: MakeServer) -> RunningServer:
-    """A server with memory for one model."""
-    return make_server(ENV)
-
-
 class Reader:
     """Reads a stream in a thread, and when each line came."""
 

@@ -11,17 +11,10 @@ from playwright.sync_api import Page, expect
 
 from tests.api.test_waiting import waiting
 from tests.browser.conftest import PHONE
-from tests.conftest import MakeServer
 from tests.servers import RunningServer
-from tests.turns import ENV, busy
+from tests.turns import busy
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def turns(make_server: MakeServer) -> RunningServer:
-    """A server with memory for one model."""
-    return make_server(ENV)
 
 
 def line(page: Page, table: str, model: str) -> Any:
@@ -33,7 +26,6 @@ def test_the_board_lives_without_reload(turns: RunningServer, visit: Callable[..
     page = visit(f"{turns.url}/status")
     expect(page.locator("#summary")).to_have_text("Nothing runs and nobody waits.")
     expect(line(page, "resident", "small")).to_contain_text("stays")
-    expect(line(page, "resident", "left")).to_have_count(0)
     with busy(turns):
         expect(line(page, "resident", "left").locator("[data-label=Running]")).to_have_text("1")
         expect(line(page, "resident", "left")).to_contain_text("nobody waits")
@@ -48,6 +40,8 @@ def test_the_board_lives_without_reload(turns: RunningServer, visit: Callable[..
 
 def test_a_load_is_seen_coming(turns: RunningServer, visit: Callable[..., Page]) -> None:
     page = visit(f"{turns.url}/status")
+    with busy(turns):
+        expect(line(page, "resident", "late")).to_have_count(0)
     with waiting(turns, "late"):
         expect(line(page, "resident", "late")).to_contain_text("loading for")
     expect(page.locator(".piece", has_text="late")).to_have_attribute("data-state", "ready")

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .. import checks
+from django.conf import settings
+
+from .. import checks, pictures
 from ..fields import Anything, StrictField
 from ..serializers import (
     BodySerializer,
@@ -347,9 +349,11 @@ def _assistant() -> list[Schema]:
 def parts() -> dict[str, Schema]:
     """The components that bodies refer to."""
     detail = {"enum": ["auto", "low", "high", "original", None]}
-    picture = _object(
-        {"url": {"type": "string", "pattern": PICTURE}, "detail": detail}, ["url"], maxProperties=8
-    )
+    address: Schema = {"type": "string", "pattern": PICTURE}
+    if settings.REMOTE_MEDIA:
+        remote = _text(pictures.MAX_ADDRESS) | {"pattern": "^https?://"}
+        address = {"anyOf": [address, remote]}
+    picture = _object({"url": address, "detail": detail}, ["url"], maxProperties=8)
     text = {"anyOf": [{"type": "string"}, _array(ref("TextPart"), messages.MAX_PARTS, 1)]}
     mixed = {"anyOf": [ref("TextPart"), ref("ImagePart")]}
     shown = {"anyOf": [{"type": "string"}, _array(mixed, messages.MAX_PARTS, 1)]}
@@ -375,7 +379,7 @@ def parts() -> dict[str, Schema]:
         },
         "TextPart": {"anyOf": [_part("text", _text()), _part("refusal", _text())]},
         "ImagePart": _part("image_url", picture)
-        | {"description": "A picture inside the request; addresses are not fetched."},
+        | {"description": "A picture inside the request, or its address where the server fetches."},
         "ToolCall": _object(
             {"id": _text(256), "type": {"const": "function"}, "function": ref("CalledFunction")},
             ["id", "function"],

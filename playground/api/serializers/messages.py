@@ -10,13 +10,14 @@ from inference.errors import UnsupportedParameter
 from inference.requests import Message
 
 from .. import checks
+from ..pictures import MAX_ADDRESS, is_remote
 from .structured import tool_name
 
 MAX_MESSAGES = 2048
 MAX_PARTS = 1024
 MAX_CALLS = 128
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-# Pictures inside the request; addresses would make this server fetch whatever they say.
+# Pictures inside the request. Addresses make this server fetch what they name: `..pictures`.
 PICTURE = re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
 
 
@@ -91,7 +92,9 @@ def _text_part(value: Any, param: str) -> dict[str, Any]:
 def _picture(value: Any, param: str) -> dict[str, Any]:
     given = checks.mapping(value, param, 8)
     address = checks.text(given.get("url"), f"{param}.url", shortest=1)
-    if not PICTURE.fullmatch(address):
+    if is_remote(address):
+        checks.text(address, f"{param}.url", MAX_ADDRESS)
+    elif not PICTURE.fullmatch(address):
         reason = "expected a data: URL with a PNG, JPEG, WebP or GIF in base64."
         checks.bad(f"{param}.url", reason, "invalid_image_url")
     found = {"url": address}
