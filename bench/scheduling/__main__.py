@@ -50,6 +50,7 @@ def main(arguments: list[str]) -> int:
         text = f"{heading}\n\n{_report(rows, setup)}\n"
         print(f"\n{text}", flush=True)
         if options.report:
+            Path(options.report).parent.mkdir(parents=True, exist_ok=True)
             Path(options.report).write_text(text)
     if options.plots:
         for path in plots.draw(rows, setup, Path(options.plots)):
