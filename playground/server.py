@@ -27,6 +27,7 @@ from django.conf import settings
 from twisted.internet import defer
 
 from inference import errors, get_service
+from playground.accounts.usage import recorder
 from playground.asgi import application
 from playground.reconcile import Reconciler
 from playground.websocket import tell_why
@@ -64,6 +65,7 @@ class Server(DaphneServer):
         self._start_up.add_done_callback(self._started)
 
     async def _start(self) -> None:
+        recorder.start()
         await self._reconciler.start()
         await self._reconciler.announce(self._address)
 
@@ -120,6 +122,8 @@ class Server(DaphneServer):
         for instance in left:
             instance.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        # Last: by now every request has ended and its record is in memory.
+        await asyncio.to_thread(recorder.stop)
 
 
 def _is_running(details: dict[str, object]) -> bool:

@@ -83,7 +83,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # instead of failing half-way through a transaction.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
+        "timeout": env.number("DATABASE_LOCK_SECONDS", 20),
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -143,6 +143,8 @@ MAX_BODY_BYTES = int(env.number("MAX_BODY_BYTES", 20 * 2**20, least=1024))
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 # While a request waits, its client hears something at least this often: proxies cut silence.
 KEEPALIVE_SECONDS = env.number("KEEPALIVE_SECONDS", 15, least=0.05)
+# Usage records are on disk after so long: what a kill -9 may cost.
+USAGE_FLUSH_SECONDS = env.number("USAGE_FLUSH_SECONDS", 0.5, least=0.05)
 REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from inference.requests import new_request_id
+from playground.accounts.usage import Meter, recorder
 
 from .authentication import Caller, KeyAuthentication
 from .errors import error_response
@@ -23,6 +24,8 @@ class ApiView(APIView):
     view_is_async = True
     authentication = KeyAuthentication()
     parser_classes = ()
+    # The route's name in usage records.
+    kind: ClassVar[str]
     caller: Caller
     request_id: str
 
@@ -45,6 +48,13 @@ class ApiView(APIView):
         elapsed = round((time.perf_counter() - started) * 1000)
         self.headers |= self.service_headers(elapsed) | self.cors_headers(request)
         return self.finalize_response(wrapped, response, *args, **kwargs)
+
+    def meter(self, model: str, questions: int = 1, n: int = 1) -> Meter:
+        """What counts the cost of this request, once it asks a model."""
+        caller = self.caller
+        return recorder.meter(
+            self.request_id, caller.account, caller.key_id, model, self.kind, questions, n
+        )
 
     def service_headers(self, elapsed_ms: int) -> dict[str, str]:
         """What users of OpenAI put into their bug reports. The id is ours, never the caller's."""

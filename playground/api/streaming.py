@@ -11,9 +11,10 @@ from django.http import StreamingHttpResponse
 
 from inference import InferenceService
 from inference.requests import GenerateRequest, Output, Usage
+from playground.accounts.usage import Meter, Stream
 from playground.errors import error_body
 
-from .asking import Stream, ask
+from .asking import ask
 from .choices import total
 from .serializers import Call
 from .shapes import Shape, compact
@@ -45,19 +46,19 @@ class EventStream(StreamingHttpResponse):
 
 
 async def event_stream(
-    service: InferenceService, call: Call, shape: Shape, request_id: str
+    service: InferenceService, call: Call, shape: Shape, request_id: str, meter: Meter
 ) -> EventStream:
     """The response to a streamed call. Raises what is known before its first event."""
-    events = sse(service, call, shape, request_id)
+    events = sse(service, call, shape, request_id, meter)
     return EventStream(await anext(events), events)
 
 
 async def sse(
-    service: InferenceService, call: Call, shape: Shape, request_id: str
+    service: InferenceService, call: Call, shape: Shape, request_id: str, meter: Meter
 ) -> AsyncGenerator[bytes, None]:
     """The events of one call; a failure after the first of them is an event too."""
     begun = False
-    opening = asyncio.create_task(_open(service, call.requests))
+    opening = asyncio.create_task(_open(service, call.requests, meter))
     used: list[Usage] = []
     try:
         async for comment in _news(service, call.requests[0], opening):
@@ -81,10 +82,10 @@ async def sse(
 
 
 async def _open(
-    service: InferenceService, requests: Sequence[GenerateRequest]
+    service: InferenceService, requests: Sequence[GenerateRequest], meter: Meter
 ) -> tuple[Stream, Output]:
     """Wait for the turn and the first output."""
-    stream = await ask(service, requests)
+    stream = await ask(service, requests, meter)
     try:
         return stream, await anext(aiter(stream))
     except BaseException:

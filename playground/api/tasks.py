@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from inference import get_service
 from inference.errors import EngineError
 from inference.requests import Output, Usage
+from playground.accounts.usage import metered
 
 from .base import ApiView
 from .body import read_body, unhurried
@@ -60,7 +61,8 @@ class TaskView(ApiView):
         task = dataclasses.replace(task, question=question)
         found: dict[int, Any] = {}
         usage = Usage()
-        async with aclosing(await service.generate(question)) as outputs:
+        meter = self.meter(card.id)
+        async with aclosing(await metered(service.generate(question), meter)) as outputs:
             async for output in outputs:
                 if found:
                     # Many vectors make much text: others get their turn between two of them.
@@ -81,6 +83,7 @@ class TaskView(ApiView):
 class EmbeddingsView(TaskView):
     """POST /v1/embeddings"""
 
+    kind = "embeddings"
     serializer_class = EmbeddingSerializer
 
     def part(self, task: Task, output: Output) -> str:
@@ -97,6 +100,7 @@ class EmbeddingsView(TaskView):
 class RerankView(TaskView):
     """POST /v1/rerank"""
 
+    kind = "rerank"
     serializer_class = RerankSerializer
 
     def part(self, task: Task, output: Output) -> float:
@@ -124,6 +128,7 @@ class RerankView(TaskView):
 class ScoreView(TaskView):
     """POST /v1/score"""
 
+    kind = "score"
     serializer_class = ScoreSerializer
 
     def part(self, task: Task, output: Output) -> float:
@@ -146,6 +151,7 @@ class ScoreView(TaskView):
 class TokenizeView(TaskView):
     """POST /tokenize"""
 
+    kind = "tokenize"
     serializer_class = TokenizeSerializer
 
     def whole(self, task: Task, parts: Sequence[Any], usage: Usage) -> HttpResponse:
@@ -163,6 +169,7 @@ class TokenizeView(TaskView):
 class DetokenizeView(TaskView):
     """POST /detokenize"""
 
+    kind = "detokenize"
     serializer_class = DetokenizeSerializer
 
     def whole(self, task: Task, parts: Sequence[Any], usage: Usage) -> HttpResponse:

@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from inference import InferenceService, ModelCard, ModelStatus, get_service
+from playground.accounts.usage import Meter
 from playground.errors import UnknownRoute
 
 from .asking import ask
@@ -43,9 +44,10 @@ class GenerateView(ApiView):
         call = await unhurried(request, lambda: self.read(request))
         call = self.addressed(call, service, model)
         shape = self.shape_class(call, call.model, self.request_id)
+        meter = self.meter(call.model, len(call.requests), shape.candidates)
         if call.stream:
-            return await event_stream(service, call, shape, self.request_id)
-        return json_response(await whole(service, call, shape))
+            return await event_stream(service, call, shape, self.request_id, meter)
+        return json_response(await whole(service, call, shape, meter))
 
     def read(self, request: Request) -> Call:
         """The checked body."""
@@ -71,6 +73,7 @@ class GenerateView(ApiView):
 class ChatCompletionsView(GenerateView):
     """POST /v1/chat/completions"""
 
+    kind = "chat"
     serializer_class = ChatCompletionSerializer
     shape_class = ChatShape
 
@@ -78,6 +81,7 @@ class ChatCompletionsView(GenerateView):
 class CompletionsView(GenerateView):
     """POST /v1/completions"""
 
+    kind = "completions"
     serializer_class = CompletionSerializer
     shape_class = CompletionShape
 
@@ -129,9 +133,11 @@ class UnknownView(ApiView):
     get = post = put = patch = delete = head = options = trace = refuse
 
 
-async def whole(service: InferenceService, call: Call, shape: Shape) -> dict[str, Any]:
+async def whole(
+    service: InferenceService, call: Call, shape: Shape, meter: Meter
+) -> dict[str, Any]:
     """The answer in one piece."""
-    async with aclosing(await ask(service, call.requests)) as outputs:
+    async with aclosing(await ask(service, call.requests, meter)) as outputs:
         answers = await collect(outputs, len(call.requests) * shape.candidates)
     return shape.whole(answers)
 
