@@ -24,7 +24,7 @@ THREE = {"messages": user("one two three")}
 
 
 @pytest.fixture(scope="module")
-def server(make_server: MakeServer) -> RunningServer:
+def counted(make_server: MakeServer) -> RunningServer:
     """A server whose records are settled soon, and which gives mute models up soon."""
     return make_server({"USAGE_FLUSH_SECONDS": "0.1", "FIRST_TOKEN_SECONDS": "1"})
 
@@ -45,9 +45,9 @@ def tokens(record: dict[str, Any]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_finished_chat_is_one_record(server: RunningServer, stream: bool) -> None:
+def test_a_finished_chat_is_one_record(counted: RunningServer, stream: bool) -> None:
     said: list[httpx.Response] = []
-    record = the_record(server, lambda: said.append(post(server, CHAT, **THREE, stream=stream)))
+    record = the_record(counted, lambda: said.append(post(counted, CHAT, **THREE, stream=stream)))
     assert record["request_id"] == said[0].headers["x-request-id"]
     assert record["account"] == "ip:127.0.0.1" and record["key_id"] is None
     assert (record["model"], record["kind"], record["outcome"]) == ("echo", "chat", "finished")
@@ -55,9 +55,9 @@ def test_a_finished_chat_is_one_record(server: RunningServer, stream: bool) -> N
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_several_prompts_and_choices_are_one_record(server: RunningServer, stream: bool) -> None:
+def test_several_prompts_and_choices_are_one_record(counted: RunningServer, stream: bool) -> None:
     body = {"prompt": ["a b", "c", "d e f"], "n": 2, "stream": stream}
-    record = the_record(server, lambda: post(server, TEXT, **body))
+    record = the_record(counted, lambda: post(counted, TEXT, **body))
     assert (record["kind"], record["outcome"]) == ("completions", "finished")
     assert tokens(record) == (6, 12)
 
@@ -73,89 +73,89 @@ def test_several_prompts_and_choices_are_one_record(server: RunningServer, strea
     ],
 )
 def test_answers_in_one_piece_are_one_record(
-    server: RunningServer, path: str, body: dict[str, Any], prompt: int
+    counted: RunningServer, path: str, body: dict[str, Any], prompt: int
 ) -> None:
-    record = the_record(server, lambda: post(server, path, **body))
+    record = the_record(counted, lambda: post(counted, path, **body))
     assert (f"/v1/{record['kind']}", record["outcome"]) == (path, "finished")
     assert tokens(record) == (prompt, 0)
 
 
-def test_a_reader_that_leaves_pays_for_what_was_read(server: RunningServer) -> None:
+def test_a_reader_that_leaves_pays_for_what_was_read(counted: RunningServer) -> None:
     def leave() -> None:
         body = LONG | {"stream": True}
-        with httpx.stream("POST", f"{server.url}{TEXT}", json=body, timeout=30) as response:
+        with httpx.stream("POST", f"{counted.url}{TEXT}", json=body, timeout=30) as response:
             lines = response.iter_lines()
             while len(seen) < 5:
                 seen.extend(line for line in [next(lines)] if line.startswith("data: "))
 
     seen: list[str] = []
-    record = the_record(server, leave)
+    record = the_record(counted, leave)
     assert record["outcome"] == "cancelled"
     assert record["prompt_tokens"] == 3
     # One token may have been on its way.
     assert 5 <= record["completion_tokens"] <= 7
 
 
-def test_several_prompts_pay_for_what_was_read(server: RunningServer) -> None:
+def test_several_prompts_pay_for_what_was_read(counted: RunningServer) -> None:
     def leave() -> None:
         body = LONG | {"stream": True, "prompt": ["a b", "c"], "n": 2}
-        with httpx.stream("POST", f"{server.url}{TEXT}", json=body, timeout=30) as response:
+        with httpx.stream("POST", f"{counted.url}{TEXT}", json=body, timeout=30) as response:
             lines = response.iter_lines()
             while len(seen) < 9:
                 seen.extend(line for line in [next(lines)] if line.startswith("data: "))
 
     seen: list[str] = []
-    record = the_record(server, leave)
+    record = the_record(counted, leave)
     assert (record["outcome"], record["prompt_tokens"]) == ("cancelled", 3)
     assert 9 <= record["completion_tokens"] <= 16
 
 
-def test_a_caller_that_leaves_a_whole_answer_is_cancelled(server: RunningServer) -> None:
+def test_a_caller_that_leaves_a_whole_answer_is_cancelled(counted: RunningServer) -> None:
     def leave() -> None:
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{server.url}{TEXT}", json=LONG, timeout=1)
+            httpx.post(f"{counted.url}{TEXT}", json=LONG, timeout=1)
 
-    record = the_record(server, leave)
+    record = the_record(counted, leave)
     assert (record["outcome"], record["prompt_tokens"]) == ("cancelled", 3)
     assert 5 <= record["completion_tokens"] <= 40
 
 
-def test_a_caller_that_leaves_the_queue_pays_nothing(server: RunningServer) -> None:
+def test_a_caller_that_leaves_the_queue_pays_nothing(counted: RunningServer) -> None:
     def leave() -> None:
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{server.url}{TEXT}", json=LONG | {"model": "echo-late"}, timeout=0.7)
+            httpx.post(f"{counted.url}{TEXT}", json=LONG | {"model": "echo-late"}, timeout=0.7)
 
-    record = the_record(server, leave)
+    record = the_record(counted, leave)
     assert (record["outcome"], tokens(record)) == ("cancelled", (0, 0))
     assert 0.3 < record["queue_seconds"] < 3
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_refusal_is_a_record_without_tokens(server: RunningServer, stream: bool) -> None:
+def test_a_refusal_is_a_record_without_tokens(counted: RunningServer, stream: bool) -> None:
     def ask() -> None:
-        said = post(server, TEXT, prompt="word " * 3000, stream=stream)
+        said = post(counted, TEXT, prompt="word " * 3000, stream=stream)
         assert said.json()["error"]["code"] == "context_length_exceeded"
 
-    record = the_record(server, ask)
+    record = the_record(counted, ask)
     assert (record["outcome"], tokens(record)) == ("refused", (0, 0))
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_failure_is_a_record(server: RunningServer, stream: bool) -> None:
-    ask = lambda: post(server, TEXT, model="echo-mute", prompt="one", stream=stream)  # noqa: E731
-    record = the_record(server, ask)
+def test_a_failure_is_a_record(counted: RunningServer, stream: bool) -> None:
+    ask = lambda: post(counted, TEXT, model="echo-mute", prompt="one", stream=stream)  # noqa: E731
+    record = the_record(counted, ask)
     assert (record["outcome"], tokens(record)) == ("failed", (0, 0))
 
 
-def test_what_asks_no_model_leaves_no_record(server: RunningServer) -> None:
+def test_what_asks_no_model_leaves_no_record(counted: RunningServer) -> None:
     def ask() -> None:
-        assert httpx.get(f"{server.url}/v1/models").status_code == 200
-        assert httpx.post(f"{server.url}{CHAT}", content=b"{").status_code == 400
-        assert post(server, CHAT, **THREE, model="nobody").status_code == 404
-        assert post(server, CHAT, **THREE, n=0).status_code == 400
-        assert post(server, "/v1/nothing").status_code == 404
+        assert httpx.get(f"{counted.url}/v1/models").status_code == 200
+        assert httpx.post(f"{counted.url}{CHAT}", content=b"{").status_code == 400
+        assert post(counted, CHAT, **THREE, model="nobody").status_code == 404
+        assert post(counted, CHAT, **THREE, n=0).status_code == 400
+        assert post(counted, "/v1/nothing").status_code == 404
 
-    assert records_of(server, ask) == []
+    assert records_of(counted, ask) == []
 
 
 def test_a_key_and_its_owner_are_named(guarded: RunningServer, key: str) -> None:
@@ -182,48 +182,48 @@ def hear(socket: ClientConnection, kind: str) -> dict[str, Any]:
     return dict(frame)
 
 
-def test_an_answer_in_the_playground_is_one_record(server: RunningServer) -> None:
+def test_an_answer_in_the_playground_is_one_record(counted: RunningServer) -> None:
     def ask() -> None:
-        with connect(f"{server.ws_url}/ws/chat", origin=server.url) as socket:  # type: ignore[arg-type]
+        with connect(f"{counted.ws_url}/ws/chat", origin=counted.url) as socket:
             chat(socket, "one two", "gpt-test")
             hear(socket, "done")
 
-    record = the_record(server, ask)
+    record = the_record(counted, ask)
     assert (record["model"], record["kind"]) == ("echo", "playground")
     assert (record["outcome"], tokens(record)) == ("finished", (2, 2))
 
 
-def test_a_stopped_answer_in_the_playground_pays_for_what_was_said(server: RunningServer) -> None:
+def test_a_stopped_answer_in_the_playground_pays_for_what_was_said(counted: RunningServer) -> None:
     def ask() -> None:
-        with connect(f"{server.ws_url}/ws/chat", origin=server.url) as socket:  # type: ignore[arg-type]
+        with connect(f"{counted.ws_url}/ws/chat", origin=counted.url) as socket:
             chat(socket, "one two " * 100, "echo-slow")
             hear(socket, "token")
             socket.send(json.dumps({"type": "stop", "id": "a"}))
             done.append(hear(socket, "done")["usage"]["completion_tokens"])
 
     done: list[int] = []
-    record = the_record(server, ask)
+    record = the_record(counted, ask)
     assert (record["outcome"], tokens(record)) == ("cancelled", (200, done[0]))
 
 
-def test_a_closed_playground_pays_for_what_was_said(server: RunningServer) -> None:
+def test_a_closed_playground_pays_for_what_was_said(counted: RunningServer) -> None:
     def ask() -> None:
-        with connect(f"{server.ws_url}/ws/chat", origin=server.url) as socket:  # type: ignore[arg-type]
+        with connect(f"{counted.ws_url}/ws/chat", origin=counted.url) as socket:
             chat(socket, "one two " * 100, "echo-slow")
             said.append(hear(socket, "token")["tokens"])
 
     said: list[int] = []
-    record = the_record(server, ask)
+    record = the_record(counted, ask)
     assert (record["outcome"], record["prompt_tokens"]) == ("cancelled", 200)
     assert said[0] <= record["completion_tokens"] <= said[0] + 2
 
 
-def test_a_crowd_is_counted_to_the_token(server: RunningServer) -> None:
+def test_a_crowd_is_counted_to_the_token(counted: RunningServer) -> None:
     """Finished, refused, left: together the records hold what all of them were told."""
 
     def visit(number: int) -> None:
         prompt = " ".join(f"w{i}" for i in range(number % 7 + 1))
-        said = post(server, TEXT, prompt=prompt, n=number % 3 + 1, stream=number % 2 == 0)
+        said = post(counted, TEXT, prompt=prompt, n=number % 3 + 1, stream=number % 2 == 0)
         assert said.status_code == 200
         if number % 2:
             told.append(said.json()["usage"]["completion_tokens"])
@@ -239,7 +239,7 @@ def test_a_crowd_is_counted_to_the_token(server: RunningServer) -> None:
             each.join(30)
 
     told: list[int] = []
-    found = records_of(server, crowd)
+    found = records_of(counted, crowd)
     assert len(found) == len(told) == 60
     assert sum(record["completion_tokens"] for record in found) == sum(told)
     assert {record["outcome"] for record in found} == {"finished"}
