@@ -28,7 +28,7 @@ from twisted.internet import defer
 
 from inference import errors, get_service
 from playground.accounts.usage import recorder
-from playground.asgi import application
+from playground.asgi import application, is_api
 from playground.reconcile import Reconciler
 from playground.websocket import tell_why
 from playground.wire import Factory
@@ -93,6 +93,19 @@ class Server(DaphneServer):
         self.failed = True
         super().listen_error(failure)
 
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """Note whose requests end with their client; pages listen for that by themselves."""
+        queue = super().create_application(protocol, scope)
+        if queue is not None:
+            self.connections[protocol]["is_api"] = is_api(scope["path"])
+        return queue
+
+    def client_left(self, protocol: Any) -> None:
+        """Nobody is left to answer: free what the request holds, in the queue and in the engine."""
+        details = self.connections.get(protocol, {})
+        if details.get("is_api") and _is_running(details):
+            details["application_instance"].cancel()
+
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Daphne's, less its look at headers that are not in the message."""
         details = self.connections.get(protocol)
@@ -126,7 +139,7 @@ class Server(DaphneServer):
         await asyncio.to_thread(recorder.stop)
 
 
-def _is_running(details: dict[str, object]) -> bool:
+def _is_running(details: dict[str, Any]) -> bool:
     instance = details.get("application_instance")
     return isinstance(instance, asyncio.Future) and not instance.done()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
@@ -52,10 +54,19 @@ class Request(WebRequest):
             self.requestHeaders.setRawHeaders(b"content-type", self._content_types)
         return super().process()
 
+    def connectionLost(self, reason: Any) -> None:
+        """The client went away before it had its answer."""
+        super().connectionLost(reason)
+        self.server.client_left(self)
+
     def handle_reply(self, message: dict[str, Any]) -> None:
-        """A piece in the middle of a stream takes the short way out; the rest is Daphne's."""
-        in_stream = message["type"] == "http.response.body" and message.get("more_body")
-        if in_stream and self.chunked and self.startedWriting and not self.finished:
+        """A piece in the middle of a stream takes the short way out, the end goes out at once."""
+        if message["type"] != "http.response.body" or self.finished or self.channel is None:
+            super().handle_reply(message)
+        elif not message.get("more_body"):
+            with at_once(self.channel.transport):
+                super().handle_reply(message)
+        elif self.chunked and self.startedWriting:
             self._send_now(message["body"])
         else:
             super().handle_reply(message)
@@ -98,8 +109,33 @@ class Request(WebRequest):
         self.channel.transport.loseConnection()
 
 
+@contextmanager
+def at_once(transport: Any) -> Iterator[None]:
+    """Send what is written meanwhile in one piece and without a turn of the loop.
+
+    Head, body and end of an answer are three writes. The first would register the socket with
+    epoll, to be called in the next turn, send, and take it out again.
+    """
+    transport.startWriting = _later
+    try:
+        yield
+    finally:
+        del transport.startWriting
+        trouble = transport.doWrite() if transport.connected else None
+        if trouble or transport.dataBuffer or transport._tempDataBuffer:
+            # A full socket, a lost connection, one to be closed: the reactor's work.
+            transport.startWriting()
+
+
+def _later() -> None:
+    """In place of a transport's `startWriting`."""
+
+
 class Factory(HTTPFactory):
     """Makes connections whose requests are of our class."""
+
+    def log(self, request: Any) -> None:
+        """Twisted would format a line of an access log that nobody reads."""
 
     def buildProtocol(self, addr: Any) -> Any:
         protocol = super().buildProtocol(addr)

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar
 
-from django.http import HttpResponse
-from rest_framework.request import Request
+from django.http import HttpRequest, HttpResponse
 
 from inference import get_service
 from inference.errors import EngineError
@@ -41,7 +40,7 @@ class TaskView(ApiView):
 
     serializer_class: ClassVar[type[BodySerializer]]
 
-    async def post(self, request: Request, model: str = "") -> HttpResponse:
+    async def post(self, request: HttpRequest, model: str = "") -> HttpResponse:
         """Answer."""
         service = get_service()
         serializer = self.serializer_class.shared()

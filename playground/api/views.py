@@ -9,9 +9,8 @@ from contextlib import aclosing
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.request import Request
 
 from inference import InferenceService, ModelCard, ModelStatus, get_service
 from playground.accounts.usage import Meter
@@ -38,7 +37,7 @@ class GenerateView(ApiView):
     serializer_class: ClassVar[type[ChatCompletionSerializer] | type[CompletionSerializer]]
     shape_class: ClassVar[type[Shape]]
 
-    async def post(self, request: Request, model: str = "") -> HttpResponseBase:
+    async def post(self, request: HttpRequest, model: str = "") -> HttpResponseBase:
         """Answer, streamed or whole."""
         service = get_service()
         call = await unhurried(request, lambda: self.read(request))
@@ -49,7 +48,7 @@ class GenerateView(ApiView):
             return await event_stream(service, call, shape, self.request_id, meter)
         return json_response(await whole(service, call, shape, meter))
 
-    def read(self, request: Request) -> Call:
+    def read(self, request: HttpRequest) -> Call:
         """The checked body."""
         return self.serializer_class.shared().to_call(read_body(request), strict=is_strict(request))
 
@@ -89,7 +88,7 @@ class CompletionsView(GenerateView):
 class ModelsView(ApiView):
     """GET /v1/models"""
 
-    async def get(self, request: Request) -> HttpResponse:
+    async def get(self, request: HttpRequest) -> HttpResponse:
         """Every model that may be asked for, loaded or not."""
         data = [model_body(status.card) for status in get_service().models()]
         return json_response({"object": "list", "data": data})
@@ -98,7 +97,7 @@ class ModelsView(ApiView):
 class ModelView(ApiView):
     """GET /v1/models/{id}"""
 
-    async def get(self, request: Request, model: str) -> HttpResponse:
+    async def get(self, request: HttpRequest, model: str) -> HttpResponse:
         """One model and how it is doing."""
         service = get_service()
         status = service.model_status(service.card(model).id)
@@ -108,7 +107,7 @@ class ModelView(ApiView):
 class EnginesView(ApiView):
     """GET /v1/engines, the name of models before 2022"""
 
-    async def get(self, request: Request) -> HttpResponse:
+    async def get(self, request: HttpRequest) -> HttpResponse:
         """Every model in the older words."""
         data = [engine_body(status) for status in get_service().models()]
         return json_response({"object": "list", "data": data})
@@ -117,7 +116,7 @@ class EnginesView(ApiView):
 class EngineView(ApiView):
     """GET /v1/engines/{id}"""
 
-    async def get(self, request: Request, model: str) -> HttpResponse:
+    async def get(self, request: HttpRequest, model: str) -> HttpResponse:
         """One model in the older words."""
         service = get_service()
         return json_response(engine_body(service.model_status(service.card(model).id)))
@@ -126,7 +125,7 @@ class EngineView(ApiView):
 class UnknownView(ApiView):
     """Every other path, whatever the method."""
 
-    async def refuse(self, request: Request) -> HttpResponse:
+    async def refuse(self, request: HttpRequest) -> HttpResponse:
         """There is nothing here, and that too is said in JSON."""
         raise UnknownRoute(f"Invalid URL ({request.method} {request.path[:200]})")
 
@@ -142,7 +141,7 @@ async def whole(
     return shape.whole(answers)
 
 
-def is_strict(request: Request) -> bool:
+def is_strict(request: HttpRequest) -> bool:
     """Whether the caller wants to hear of an ignored parameter as an error."""
     return bool(request.META.get("HTTP_X_LLMS_STRICT", "").lower() == "true")
 
