@@ -71,14 +71,15 @@ class UsageRecordManager(models.Manager["UsageRecord"]):
         marks = ", ".join(["%s"] * len(fields))
         insert = f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.executemany(insert, [_values(row, fields) for row in rows])
+            defaults = {field.name: field.get_default() for field in fields}
+            cursor.executemany(insert, [_values(row, defaults) for row in rows])
 
 
-def _values(row: Mapping[str, Any], fields: Sequence[models.Field[Any, Any]]) -> list[Any]:
-    when = datetime.fromtimestamp(row["when"], UTC)
-    whole = {**row, "when": connection.ops.adapt_datetimefield_value(when)}
-    # Rows that an older version spooled may lack a column.
-    return [whole[f.name] if f.name in whole else f.get_default() for f in fields]
+def _values(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Any]:
+    """Rows that an older version spooled may lack a column."""
+    when = connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(row["when"], UTC))
+    whole = {**defaults, **row, "when": when}
+    return [whole[name] for name in defaults]
 
 
 class UsageRecord(models.Model):

@@ -28,6 +28,8 @@ RUNNING = "running.jsonl"
 LOCK = "lock"
 NEEDED = {"request_id", "when", "account", "model", "kind", "outcome"}
 Row = Mapping[str, Any]
+# Made once: `json.dumps` makes one at each call that asks for anything special.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 class Spool:
@@ -163,7 +165,7 @@ def remove(folder: Path) -> None:
 
 
 def _lines(rows: Iterable[Row]) -> bytes:
-    return "".join(f"{json.dumps(row, separators=(',', ':'))}\n" for row in rows).encode()
+    return "".join([f"{_ENCODER.encode(row)}\n" for row in rows]).encode()
 
 
 def _write(file: int, data: bytes) -> None:
