@@ -177,7 +177,7 @@ def manage(env: dict[str, str], *args: str) -> str:
 @contextmanager
 def vllm(setup: Setup) -> Iterator[Contender]:
     """vLLM's own server."""
-    port, key = procs.free_port(), secrets.token_urlsafe(16)
+    port, key = procs.free_port(), secrets.token_hex(16)
     options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "bench"]
     options += ["--api-key", key, "--disable-uvicorn-access-log"]
     for name, value in setup.engine_args().items():

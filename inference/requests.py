@@ -7,7 +7,7 @@ All classes are frozen: they cross layers and tasks. Sampling names are vLLM's; 
 from __future__ import annotations
 
 import enum
-import uuid
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -83,7 +83,7 @@ class Message:
 
 def new_request_id() -> str:
     """An id of ours, never the caller's, so that two callers cannot meet in one engine."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 Prompt = str | tuple[int, ...]

@@ -7,10 +7,10 @@ more than the rest of a request (docs/decisions.md has the figures).
 
 from __future__ import annotations
 
-import asyncio
-import io
 import os
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from io import BytesIO
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "playground.settings")
@@ -18,10 +18,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "playground.settings")
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from django.conf import settings
 from django.core.asgi import get_asgi_application
-from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
+from django.urls import ResolverMatch, get_resolver
 
 pages = get_asgi_application()
 
@@ -47,57 +48,53 @@ API_PATHS = frozenset(
 
 
 class ApiHandler(ASGIHandler):
-    """Django's handler without middleware, signals or threads: an API request stays on the loop.
+    """Django's handler without middleware, signals, tasks or threads: an API request is one task.
 
     The signals' receivers look after database connections of the thread that serves a request;
     here no request has one (whoever reads the database does so in a thread, and closes up there).
+    The server cancels that task when the client leaves (`Server.client_left`).
     """
 
     def load_middleware(self, is_async: bool = False) -> None:
         """Views only: sessions, cookies, CSRF and pages' headers mean nothing to an API client."""
-        self._view_middleware: list[Any] = []
-        self._template_response_middleware: list[Any] = []
-        self._exception_middleware: list[Any] = []
-        answer: Any = self._get_response_async  # type: ignore[attr-defined]
-        self._middleware_chain = convert_exception_to_response(answer)
-
-    async def read_body(self, receive: Any) -> io.BytesIO:
-        """The body in memory, where a view wants it anyway; Django's own would write a file."""
-        pieces = []
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RequestAborted
-            pieces.append(message.get("body", b""))
-            if not message.get("more_body", False):
-                return io.BytesIO(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        self._middleware_chain: Any = convert_exception_to_response(self._answer)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request; when its client leaves, the view is cancelled."""
-        try:
-            body = await self.read_body(receive)
-        except RequestAborted:
+        """Answer one request."""
+        body = await whole_body(receive)
+        if body is None:
             return
         request, refusal = self.create_request(scope, body)
-        if refusal is not None:
-            await self.send_response(refusal, send)
-            return
-        answering = asyncio.create_task(self._answer(request, send))
-        leaving = asyncio.create_task(receive())
-        try:
-            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            if not answering.done():
-                answering.cancel()
-            await asyncio.gather(answering, leaving, return_exceptions=True)
-            body.close()
-        if not answering.cancelled() and (error := answering.exception()) is not None:
-            raise error
-
-    async def _answer(self, request: Any, send: Any) -> None:
-        response = await self.run_get_response(request)
+        response = refusal or await self._middleware_chain(request)
         await self.send_response(response, send)
+
+    async def _answer(self, request: Any) -> Any:
+        """The view's response. All views of the API are coroutines."""
+        view, args, kwargs = request.resolver_match = resolve_path(request.path_info)
+        return await view(request, *args, **kwargs)
+
+
+@lru_cache(maxsize=256)
+def resolve_path(path: str) -> ResolverMatch:
+    """The view of a path. Clients ask for the same few."""
+    return get_resolver(settings.ROOT_URLCONF).resolve(path)
+
+
+async def whole_body(receive: Receive) -> BytesIO | None:
+    """The body, of which the server has let no more through than MAX_BODY_BYTES. None: gone."""
+    pieces = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message["body"])
+        if not message["more_body"]:
+            return BytesIO(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+
+def is_api(path: str) -> bool:
+    """Whether the path is the API's."""
+    return path.startswith(API_PREFIXES) or path.removesuffix("/") in API_PATHS
 
 
 api = ApiHandler()
@@ -105,9 +102,7 @@ api = ApiHandler()
 
 async def http(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Send API paths down the short chain and everything else down Django's."""
-    path = scope["path"]
-    is_api = path.removesuffix("/") in API_PATHS or path.startswith(API_PREFIXES)
-    handler: Any = api if is_api else pages
+    handler: Any = api if is_api(scope["path"]) else pages
     await handler(scope, receive, send)
 
 

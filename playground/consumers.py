@@ -37,6 +37,7 @@ from django.urls import path
 
 from inference import errors, get_service, requests
 from playground import frames
+from playground.accounts.usage import Meter, metered, recorder
 from playground.errors import BadValue, error_body
 from playground.replies import Outbox, Pace, Tally
 from playground.visitors import account_of, may_ask, same_origin
@@ -130,7 +131,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         tally = Tally(time.monotonic())
         try:
             model = get_service().card(request.model).id
-            await self.stream(name, request, tally)
+            meter = recorder.meter(request.request_id, request.account, None, model, "playground")
+            await self.stream(name, request, tally, meter)
         except asyncio.CancelledError:
             # Nobody is left to tell when the socket is gone; else "stop" was asked for.
             if not self.closed:
@@ -140,11 +142,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
         else:
             await self.say(type="done", id=name, model=model, **tally.finished())
 
-    async def stream(self, name: str, request: requests.GenerateRequest, tally: Tally) -> None:
+    async def stream(
+        self, name: str, request: requests.GenerateRequest, tally: Tally, meter: Meter
+    ) -> None:
         """Wait for the turn, then pass on what the model says."""
         news = asyncio.create_task(self.tell_waiting(name, request.request_id))
         try:
-            stream = await get_service().generate(request)
+            stream = await metered(get_service().generate(request), meter)
         finally:
             news.cancel()
         outbox = Outbox(lambda fields: self.say(type="token", id=name, **fields))

@@ -83,7 +83,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # instead of failing half-way through a transaction.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
+        "timeout": env.number("DATABASE_LOCK_SECONDS", 20),
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -152,6 +152,8 @@ REMOTE_MEDIA = env.boolean("REMOTE_MEDIA")
 REMOTE_MEDIA_HOSTS = tuple(host.lower() for host in env.listing("REMOTE_MEDIA_HOSTS"))
 REMOTE_MEDIA_BYTES = int(env.number("REMOTE_MEDIA_BYTES", 10 * 2**20, least=1))
 REMOTE_MEDIA_SECONDS = env.number("REMOTE_MEDIA_SECONDS", 10, least=0.05)
+# Usage records are on disk after so long: what a kill -9 may cost.
+USAGE_FLUSH_SECONDS = env.number("USAGE_FLUSH_SECONDS", 0.5, least=0.05)
 REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],

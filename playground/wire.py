@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
+from twisted.web.http import NO_BODY_CODES, RESPONSES
 
 TOO_LARGE = "The request body is larger than {} bytes."
 # A body of more than this is received in larger pieces: each costs some thirty microseconds.
@@ -19,6 +23,7 @@ class Request(WebRequest):
 
     _kept = 0
     _refused = False
+    _head: dict[str, Any] | None = None
 
     def gotLength(self, length: int | None) -> None:
         """Refuse by the announced length, before anything is read."""
@@ -59,13 +64,61 @@ class Request(WebRequest):
             self.requestHeaders.setRawHeaders(b"content-type", self._content_types)
         return super().process()
 
+    def connectionLost(self, reason: Any) -> None:
+        """The client went away before it had its answer."""
+        super().connectionLost(reason)
+        self.server.client_left(self)
+
     def handle_reply(self, message: dict[str, Any]) -> None:
-        """A piece in the middle of a stream takes the short way out; the rest is Daphne's."""
-        in_stream = message["type"] == "http.response.body" and message.get("more_body")
-        if in_stream and self.chunked and self.startedWriting and not self.finished:
-            self._send_now(message["body"])
+        """Whole answers and pieces of a stream go a short way; the rest is Daphne's."""
+        if self.finished or self.channel is None:
+            return
+        if message["type"] == "http.response.start" and self._is_plain(message):
+            self._head, self._response_started = message, True
+        elif message["type"] == "http.response.body":
+            self._write_body(message)
         else:
             super().handle_reply(message)
+
+    def _is_plain(self, start: dict[str, Any]) -> bool:
+        """Whether the head can be written as it is: its length known, its connection to be kept."""
+        names = {name.lower() for name, _ in start["headers"]}
+        return (
+            b"content-length" in names
+            and self.method != b"HEAD"
+            and start["status"] not in NO_BODY_CODES
+            and self.clientproto == b"HTTP/1.1"
+            # Else Twisted has something to say of its own, that the connection ends.
+            and not self.responseHeaders._rawHeaders
+            and not any(b"\n" in value or b"\r" in value for _, value in start["headers"])
+        )
+
+    def _write_body(self, message: dict[str, Any]) -> None:
+        head, self._head = self._head, None
+        if message.get("more_body"):
+            if self.chunked and self.startedWriting:
+                self._send_now(message["body"])
+                return
+            if head is not None:
+                self._response_started = False
+                super().handle_reply(head)
+            super().handle_reply(message)
+            return
+        with at_once(self.channel.transport):
+            if head is None:
+                super().handle_reply(message)
+            else:
+                self._write_whole(head, message["body"])
+
+    def _write_whole(self, head: dict[str, Any], body: bytes) -> None:
+        """Head and body in one write."""
+        self.startedWriting, self.code = 1, head["status"]
+        reason = RESPONSES.get(self.code, b"Unknown Status")
+        lines = [b"HTTP/1.1 %d %b\r\n" % (self.code, reason)]
+        lines += [b"%b: %b\r\n" % each for each in head["headers"]]
+        lines.append(b"Server: %b\r\n\r\n" % self.server.server_name.encode())
+        self.channel.write(b"".join([*lines, body]))
+        self.finish()
 
     def _send_now(self, body: bytes) -> None:
         """Give the socket what it takes at once; what is left waits for the reactor.
@@ -105,10 +158,66 @@ class Request(WebRequest):
         self.channel.transport.loseConnection()
 
 
+@contextmanager
+def at_once(transport: Any) -> Iterator[None]:
+    """Send what is written meanwhile in one piece and without a turn of the loop.
+
+    Head, body and end of an answer are three writes. The first would register the socket with
+    epoll, to be called in the next turn, send, and take it out again.
+    """
+    transport.startWriting = _later
+    try:
+        yield
+    finally:
+        del transport.startWriting
+        trouble = transport.doWrite() if transport.connected else None
+        if trouble or transport.dataBuffer or transport._tempDataBuffer:
+            # A full socket, a lost connection, one to be closed: the reactor's work.
+            transport.startWriting()
+
+
+def _later() -> None:
+    """In place of a transport's `startWriting`."""
+
+
+class Alarm:
+    """What Twisted's `callLater` returns, for a connection's time limit.
+
+    The limit is lifted and set again at every request, and put off with every line of its head.
+    Twisted's own timers would go through a heap of its reactor each time.
+    """
+
+    __slots__ = ("_at", "_handle", "_loop", "_ring")
+
+    def __init__(self, seconds: float, ring: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ring = ring
+        self._at = self._loop.time() + seconds
+        self._handle = self._loop.call_at(self._at, self._due)
+
+    def reset(self, seconds: float) -> None:
+        """Ring so many seconds from now, not earlier."""
+        self._at = self._loop.time() + seconds
+
+    def cancel(self) -> None:
+        """Do not ring."""
+        self._handle.cancel()
+
+    def _due(self) -> None:
+        if self._loop.time() < self._at:
+            self._handle = self._loop.call_at(self._at, self._due)
+        else:
+            self._ring()
+
+
 class Factory(HTTPFactory):
     """Makes connections whose requests are of our class."""
+
+    def log(self, request: Any) -> None:
+        """Twisted would format a line of an access log that nobody reads."""
 
     def buildProtocol(self, addr: Any) -> Any:
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = Request
+        protocol.callLater = Alarm
         return protocol

@@ -1,4 +1,4 @@
-"""Keys in the admin: made here, shown once, revoked here."""
+"""Keys in the admin: made here, shown once, revoked here. Usage records are only looked at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
 
-from .models import ApiKey
+from .models import ApiKey, UsageRecord
 
 
 @admin.register(ApiKey)
@@ -33,3 +33,35 @@ class ApiKeyAdmin(admin.ModelAdmin):
         """Takes effect within five seconds in every process."""
         count = queryset.filter(revoked=None).update(revoked=timezone.now())
         messages.success(request, f"{count} revoked.")
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(admin.ModelAdmin):
+    """What requests cost, the newest first. Nobody changes what was measured."""
+
+    list_display = (
+        "when",
+        "account",
+        "key_id",
+        "model",
+        "kind",
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "queue_seconds",
+        "outcome",
+    )
+    list_filter = ("outcome", "kind")
+    search_fields = ("=account", "=model")
+    date_hierarchy = "when"
+    # Counting a table of millions for every page would take longer than the page.
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: UsageRecord | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: UsageRecord | None = None) -> bool:
+        return False

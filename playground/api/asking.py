@@ -6,24 +6,22 @@ Every stream is to be used inside `aclosing`: leaving it frees the places it hol
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Protocol
 
 from inference import InferenceService
 from inference.requests import PULSE, GenerateRequest, Output
+from playground.accounts.usage import Meter, Stream, metered
 
 
-class Stream(Protocol):
-    """What `service.generate` returns, and what several of them look like together."""
-
-    def __aiter__(self) -> AsyncIterator[Output]: ...
-
-    async def aclose(self) -> None:
-        """Stop and free the place."""
+async def ask(
+    service: InferenceService, requests: Sequence[GenerateRequest], meter: Meter
+) -> Stream:
+    """The outputs of all prompts, counted by the meter."""
+    return await metered(_asked(service, requests), meter)
 
 
-async def ask(service: InferenceService, requests: Sequence[GenerateRequest]) -> Stream:
+async def _asked(service: InferenceService, requests: Sequence[GenerateRequest]) -> Stream:
     """The outputs of all prompts; each prompt's choices are numbered after those before it.
 
     Of several prompts, each starts when its turn comes: were all to wait for the last one's turn,

@@ -24,6 +24,7 @@ class Caller:
 
     account: str
     user_id: int | None = None
+    key_id: int | None = None
 
 
 class KeyAuthentication:
@@ -66,7 +67,7 @@ def _bearer(header: str) -> str:
 
 
 def _person(owner: KeyOwner) -> Caller:
-    return Caller(user_account(owner.user_id), owner.user_id)
+    return Caller(user_account(owner.user_id), owner.user_id, owner.key_id)
 
 
 def _stranger(request: HttpRequest) -> Caller:

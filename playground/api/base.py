@@ -1,17 +1,21 @@
-"""DRF's `APIView` with a coroutine for `dispatch`: no thread hop on a request's way."""
+"""DRF's `APIView` with a coroutine for `dispatch`: no thread hop on a request's way.
+
+Views get Django's own request: what DRF wraps round it (parsers, negotiation) is not used here.
+"""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.request import Request
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
 from inference.requests import new_request_id
+from playground.accounts.usage import Meter, recorder
 
 from .authentication import Caller, KeyAuthentication
 from .errors import error_response
@@ -31,14 +35,15 @@ class ApiView(APIView):
     view_is_async = True
     authentication = KeyAuthentication()
     parser_classes = ()
+    # The route's name in usage records.
+    kind: ClassVar[str]
     caller: Caller
     request_id: str
 
-    async def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         started = time.perf_counter()
-        self.args, self.kwargs, self.headers = args, kwargs, {}
+        self.headers = {}
         self.request_id = new_request_id()
-        self.request = wrapped = self.initialize_request(request, *args, **kwargs)
         try:
             if request.method != "OPTIONS":
                 self.caller = await self.authentication.caller_of(request)
@@ -46,13 +51,22 @@ class ApiView(APIView):
             known = method in self.http_method_names
             answer: Any = getattr(self, method, None) if known else None
             if answer is None:
-                self.http_method_not_allowed(wrapped)
-            response = await answer(wrapped, *args, **kwargs)
+                raise MethodNotAllowed(request.method or "")
+            response = await answer(request, *args, **kwargs)
         except Exception as exc:
-            response = error_response(exc, wrapped, self.request_id)
+            response = error_response(exc, request, self.request_id)
         elapsed = round((time.perf_counter() - started) * 1000)
         self.headers |= self.service_headers(elapsed) | self.cors_headers(request)
-        return self.finalize_response(wrapped, response, *args, **kwargs)
+        for name, value in self.headers.items():
+            response[name] = value
+        return response
+
+    def meter(self, model: str, questions: int = 1, n: int = 1) -> Meter:
+        """What counts the cost of this request, once it asks a model."""
+        caller = self.caller
+        return recorder.meter(
+            self.request_id, caller.account, caller.key_id, model, self.kind, questions, n
+        )
 
     def service_headers(self, elapsed_ms: int) -> dict[str, str]:
         """What users of OpenAI put into their bug reports. The id is ours, never the caller's."""
@@ -77,6 +91,6 @@ class ApiView(APIView):
             "Vary": "Origin",
         }
 
-    async def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+    async def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
         """A browser asks before it calls; `cors_headers` holds the answer."""
         return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})

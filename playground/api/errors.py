@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from rest_framework import exceptions
-from rest_framework.request import Request
 
 from playground import errors
 
 
 def json_response(body: Any, status: int = 200) -> HttpResponse:
     """Rendered at once: Django renders DRF's own `Response` in a thread, a hop at every request."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return json_bytes(text.encode(errors="replace"), status)
+    return json_bytes(_ENCODER.encode(body).encode(errors="replace"), status)
 
 
 def json_bytes(content: bytes, status: int = 200) -> HttpResponse:
@@ -25,7 +23,7 @@ def json_bytes(content: bytes, status: int = 200) -> HttpResponse:
     return HttpResponse(content, status=status, headers=headers)
 
 
-def error_response(exc: Exception, request: Request, request_id: str) -> HttpResponse:
+def error_response(exc: Exception, request: HttpRequest, request_id: str) -> HttpResponse:
     """OpenAI's error JSON for any exception."""
     exc = _translated(exc, request)
     response = json_response(errors.error_body(exc, request_id), errors.row_of(exc).status)
@@ -34,10 +32,14 @@ def error_response(exc: Exception, request: Request, request_id: str) -> HttpRes
     return response
 
 
-def _translated(exc: Exception, request: Request) -> Exception:
+def _translated(exc: Exception, request: HttpRequest) -> Exception:
     if isinstance(exc, exceptions.MethodNotAllowed):
         return errors.WrongMethod(
             f"Not allowed to {request.method} on {request.path[:200]}. "
             "(HINT: Perhaps you meant to use a different HTTP method?)"
         )
     return exc
+
+
+# Made once: `json.dumps` makes one at each call that asks for anything special.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

@@ -19,8 +19,7 @@ from hashlib import sha256
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpResponse
-from rest_framework.request import Request
+from django.http import HttpRequest, HttpResponse
 
 from inference import Waiting, get_service
 from inference.errors import AccountQueueFull, ModelQueued, QueueFull, ShuttingDown
@@ -43,7 +42,7 @@ class Ask:
     size: int
 
     @classmethod
-    def of(cls, account: str, request: Request) -> Ask:
+    def of(cls, account: str, request: HttpRequest) -> Ask:
         """The account's request, whose body has been read."""
         body = request.body
         return cls(account, request.path.rstrip("/"), sha256(body).digest(), len(body))

@@ -6,8 +6,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from django.http import HttpResponse
-from rest_framework.request import Request
+from django.http import HttpRequest, HttpResponse
 
 from inference import Overview, Queued, get_service
 
@@ -22,7 +21,7 @@ FRESH_SECONDS = 0.5
 class QueueView(ApiView):
     """GET /v1/queue"""
 
-    async def get(self, request: Request) -> HttpResponse:
+    async def get(self, request: HttpRequest) -> HttpResponse:
         """The caller's own requests that wait for their turn."""
         data = [queued_body(each) for each in get_service().queue(self.caller.account)]
         return json_response({"object": "list", "data": data})
@@ -35,7 +34,7 @@ class StatusView(ApiView):
     drawn_at = float("-inf")
     drawn = b""
 
-    async def get(self, request: Request) -> HttpResponse:
+    async def get(self, request: HttpRequest) -> HttpResponse:
         """What is loaded and what comes next: nothing of who asks, so it asks for no key."""
         now = time.monotonic()
         if now - StatusView.drawn_at >= FRESH_SECONDS:

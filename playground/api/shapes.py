@@ -10,6 +10,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar
 
@@ -40,10 +41,15 @@ class Shape(ABC):
         self.id = f"{self.prefix}-{request_id}"
         self.model = model
         self.created = int(time.time())
-        head = {"id": self.id, "object": self.chunk_object, "created": self.created, "model": model}
-        self._head = f'data: {compact(head)[:-1]},"choices":['
         # Asked for usage, OpenAI sends null on every chunk but the one that has it.
         self._tail = ',"usage":null}\n\n' if call.include_usage else "}\n\n"
+
+    @cached_property
+    def _head(self) -> str:
+        """What every chunk of a stream begins with."""
+        object_, created = self.chunk_object, self.created
+        head = {"id": self.id, "object": object_, "created": created, "model": self.model}
+        return f'data: {compact(head)[:-1]},"choices":['
 
     @property
     def candidates(self) -> int:

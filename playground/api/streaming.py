@@ -12,9 +12,10 @@ from django.http import StreamingHttpResponse
 
 from inference import Answer, InferenceService, Waiting
 from inference.requests import PULSE, GenerateRequest, Output, Usage
+from playground.accounts.usage import Meter, Stream
 from playground.errors import error_body
 
-from .asking import Stream, ask
+from .asking import ask
 from .base import QUEUE_SECONDS
 from .choices import total
 from .serializers import Call
@@ -51,23 +52,28 @@ class EventStream(StreamingHttpResponse):
 
 
 async def event_stream(
-    service: InferenceService, call: Call, shape: Shape, request_id: str
+    service: InferenceService, call: Call, shape: Shape, request_id: str, meter: Meter
 ) -> EventStream:
     """The response to a streamed call. Raises what is known before its first event."""
     headers: dict[str, str] = {}
-    events = sse(service, call, shape, request_id, headers)
+    events = sse(service, call, shape, request_id, headers, meter)
     return EventStream(await anext(events), events, headers)
 
 
 async def sse(
-    service: InferenceService, call: Call, shape: Shape, request_id: str, headers: dict[str, str]
+    service: InferenceService,
+    call: Call,
+    shape: Shape,
+    request_id: str,
+    headers: dict[str, str],
+    meter: Meter,
 ) -> AsyncGenerator[bytes, None]:
     """The events of one call; a failure after the first of them is an event too.
 
     `headers` may be added to until the first event.
     """
     begun = False
-    opening = asyncio.create_task(_open(service, call.requests))
+    opening = asyncio.create_task(_open(service, call.requests, meter))
     used: list[Usage] = []
     news = News(service, call.requests)
     try:
@@ -98,10 +104,10 @@ async def sse(
 
 
 async def _open(
-    service: InferenceService, requests: Sequence[GenerateRequest]
+    service: InferenceService, requests: Sequence[GenerateRequest], meter: Meter
 ) -> tuple[Stream, Output]:
     """Wait for the turn and the first output."""
-    stream = await ask(service, requests)
+    stream = await ask(service, requests, meter)
     try:
         outputs = aiter(stream)
         while (output := await anext(outputs)) is PULSE:

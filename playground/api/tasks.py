@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar
 
-from django.http import HttpResponse
-from rest_framework.request import Request
+from django.http import HttpRequest, HttpResponse
 
 from inference import InferenceService, get_service
 from inference.errors import EngineError
 from inference.requests import Output, Usage
+from playground.accounts.usage import metered
 
 from .base import ApiView, queued
 from .body import read_body, unhurried
@@ -42,7 +42,7 @@ class TaskView(ApiView):
 
     serializer_class: ClassVar[type[BodySerializer]]
 
-    async def post(self, request: Request, model: str = "") -> HttpResponse:
+    async def post(self, request: HttpRequest, model: str = "") -> HttpResponse:
         """Answer."""
         service = get_service()
         serializer = self.serializer_class.shared()
@@ -68,7 +68,8 @@ class TaskView(ApiView):
         """Wait for the turn, then for every Output."""
         found: dict[int, Any] = {}
         usage = Usage()
-        async with aclosing(await service.generate(task.question)) as outputs:
+        meter = self.meter(task.question.model)
+        async with aclosing(await metered(service.generate(task.question), meter)) as outputs:
             async for output in outputs:
                 if found:
                     # Many vectors make much text: others get their turn between two of them.
@@ -90,6 +91,7 @@ class TaskView(ApiView):
 class EmbeddingsView(TaskView):
     """POST /v1/embeddings"""
 
+    kind = "embeddings"
     serializer_class = EmbeddingSerializer
 
     def part(self, task: Task, output: Output) -> str:
@@ -106,6 +108,7 @@ class EmbeddingsView(TaskView):
 class RerankView(TaskView):
     """POST /v1/rerank"""
 
+    kind = "rerank"
     serializer_class = RerankSerializer
 
     def part(self, task: Task, output: Output) -> float:
@@ -133,6 +136,7 @@ class RerankView(TaskView):
 class ScoreView(TaskView):
     """POST /v1/score"""
 
+    kind = "score"
     serializer_class = ScoreSerializer
 
     def part(self, task: Task, output: Output) -> float:
@@ -155,6 +159,7 @@ class ScoreView(TaskView):
 class TokenizeView(TaskView):
     """POST /tokenize"""
 
+    kind = "tokenize"
     serializer_class = TokenizeSerializer
 
     def whole(self, task: Task, parts: Sequence[Any], usage: Usage) -> HttpResponse:
@@ -172,6 +177,7 @@ class TokenizeView(TaskView):
 class DetokenizeView(TaskView):
     """POST /detokenize"""
 
+    kind = "detokenize"
     serializer_class = DetokenizeSerializer
 
     def whole(self, task: Task, parts: Sequence[Any], usage: Usage) -> HttpResponse:

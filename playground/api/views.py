@@ -9,11 +9,11 @@ from contextlib import aclosing
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.request import Request
 
 from inference import InferenceService, ModelCard, ModelStatus, get_service
+from playground.accounts.usage import Meter
 from playground.errors import UnknownRoute
 
 from .asking import ask
@@ -39,7 +39,7 @@ class GenerateView(ApiView):
     serializer_class: ClassVar[type[ChatCompletionSerializer] | type[CompletionSerializer]]
     shape_class: ClassVar[type[Shape]]
 
-    async def post(self, request: Request, model: str = "") -> HttpResponseBase:
+    async def post(self, request: HttpRequest, model: str = "") -> HttpResponseBase:
         """Answer, streamed or whole."""
         service = get_service()
         call = await unhurried(request, lambda: self.read(request))
@@ -47,13 +47,14 @@ class GenerateView(ApiView):
         brought = [await bring(each) for each in call.requests]
         call = dataclasses.replace(call, requests=tuple(brought))
         shape = self.shape_class(call, call.model, self.request_id)
+        meter = self.meter(call.model, len(call.requests), shape.candidates)
         if call.stream:
-            return await event_stream(service, call, shape, self.request_id)
+            return await event_stream(service, call, shape, self.request_id, meter)
         asked = await unhurried(request, lambda: Ask.of(self.caller.account, request))
         ids = [each.request_id for each in call.requests]
-        return await places.answer(asked, ids, lambda: whole(service, call, shape))
+        return await places.answer(asked, ids, lambda: whole(service, call, shape, meter))
 
-    def read(self, request: Request) -> Call:
+    def read(self, request: HttpRequest) -> Call:
         """The checked body."""
         return self.serializer_class.shared().to_call(read_body(request), strict=is_strict(request))
 
@@ -77,6 +78,7 @@ class GenerateView(ApiView):
 class ChatCompletionsView(GenerateView):
     """POST /v1/chat/completions"""
 
+    kind = "chat"
     serializer_class = ChatCompletionSerializer
     shape_class = ChatShape
 
@@ -84,6 +86,7 @@ class ChatCompletionsView(GenerateView):
 class CompletionsView(GenerateView):
     """POST /v1/completions"""
 
+    kind = "completions"
     serializer_class = CompletionSerializer
     shape_class = CompletionShape
 
@@ -91,7 +94,7 @@ class CompletionsView(GenerateView):
 class ModelsView(ApiView):
     """GET /v1/models"""
 
-    async def get(self, request: Request) -> HttpResponse:
+    async def get(self, request: HttpRequest) -> HttpResponse:
         """Every model that may be asked for, loaded or not."""
         data = [model_body(status.card) for status in get_service().models()]
         return json_response({"object": "list", "data": data})
@@ -100,7 +103,7 @@ class ModelsView(ApiView):
 class ModelView(ApiView):
     """GET /v1/models/{id}"""
 
-    async def get(self, request: Request, model: str) -> HttpResponse:
+    async def get(self, request: HttpRequest, model: str) -> HttpResponse:
         """One model and how it is doing."""
         service = get_service()
         status = service.model_status(service.card(model).id)
@@ -110,7 +113,7 @@ class ModelView(ApiView):
 class EnginesView(ApiView):
     """GET /v1/engines, the name of models before 2022"""
 
-    async def get(self, request: Request) -> HttpResponse:
+    async def get(self, request: HttpRequest) -> HttpResponse:
         """Every model in the older words."""
         data = [engine_body(status) for status in get_service().models()]
         return json_response({"object": "list", "data": data})
@@ -119,7 +122,7 @@ class EnginesView(ApiView):
 class EngineView(ApiView):
     """GET /v1/engines/{id}"""
 
-    async def get(self, request: Request, model: str) -> HttpResponse:
+    async def get(self, request: HttpRequest, model: str) -> HttpResponse:
         """One model in the older words."""
         service = get_service()
         return json_response(engine_body(service.model_status(service.card(model).id)))
@@ -128,21 +131,21 @@ class EngineView(ApiView):
 class UnknownView(ApiView):
     """Every other path, whatever the method."""
 
-    async def refuse(self, request: Request) -> HttpResponse:
+    async def refuse(self, request: HttpRequest) -> HttpResponse:
         """There is nothing here, and that too is said in JSON."""
         raise UnknownRoute(f"Invalid URL ({request.method} {request.path[:200]})")
 
     get = post = put = patch = delete = head = options = trace = refuse
 
 
-async def whole(service: InferenceService, call: Call, shape: Shape) -> HttpResponse:
+async def whole(service: InferenceService, call: Call, shape: Shape, meter: Meter) -> HttpResponse:
     """The answer in one piece."""
-    async with aclosing(await ask(service, call.requests)) as outputs:
+    async with aclosing(await ask(service, call.requests, meter)) as outputs:
         answers = await collect(outputs, len(call.requests) * shape.candidates)
     return queued(json_response(shape.whole(answers)), answers.usage.queue_seconds)
 
 
-def is_strict(request: Request) -> bool:
+def is_strict(request: HttpRequest) -> bool:
     """Whether the caller wants to hear of an ignored parameter as an error."""
     return bool(request.META.get("HTTP_X_LLMS_STRICT", "").lower() == "true")
 

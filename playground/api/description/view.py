@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from django.http import HttpResponse
-from rest_framework.request import Request
+from django.http import HttpRequest, HttpResponse
 
 from ..authentication import NoAuthentication
 from ..base import ApiView
@@ -16,7 +15,7 @@ class DocumentView(ApiView):
 
     authentication = NoAuthentication()
 
-    async def get(self, request: Request) -> HttpResponse:
+    async def get(self, request: HttpRequest) -> HttpResponse:
         """From memory; the first call builds it beside the event loop."""
         return HttpResponse(await document_bytes(), content_type="application/json")
 

@@ -1,0 +1,189 @@
+"""Counting what one request costs, whatever becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from typing import Any, Protocol
+
+from inference.errors import Refused, RequestError
+from inference.requests import Output, Usage
+
+from ..models import UsageRecord
+
+Outcome = UsageRecord.Outcome
+
+
+class Stream(Protocol):
+    """A stream of answers: what `service.generate` returns."""
+
+    def __aiter__(self) -> AsyncIterator[Output]: ...
+
+    async def aclose(self) -> None:
+        """Stop and free the place."""
+
+
+class Register(Protocol):
+    """Who is told that a request begins and ends."""
+
+    def begin(self, meter: Meter) -> None: ...
+
+    def end(self, meter: Meter) -> None: ...
+
+
+class Meter:
+    """One request of one caller: `prompts` questions, each answered `n` times."""
+
+    __slots__ = (
+        "_finals", "_granted", "_n", "_prompts", "_questions", "_register", "_started", "account",
+        "ended", "key_id", "kind", "model", "outcome", "request_id", "tokens", "when",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        register: Register,
+        request_id: str,
+        account: str,
+        key_id: int | None,
+        model: str,
+        kind: str,
+        questions: int = 1,
+        n: int = 1,
+    ) -> None:
+        self._register = register
+        self.request_id = request_id
+        self.account = account
+        self.key_id = key_id
+        self.model = model
+        self.kind = kind
+        self.tokens = 0
+        self.outcome = Outcome.LOST
+        self.ended = False
+        self.when = time.time()
+        self._started = time.monotonic()
+        self._granted: float | None = None
+        self._questions = questions
+        self._n = n
+        self._prompts: dict[int, int] = {}
+        self._finals: list[Usage] = []
+
+    def begin(self) -> None:
+        """From now on the request counts."""
+        self._register.begin(self)
+
+    def granted(self) -> None:
+        """The wait for a place is over."""
+        self._granted = time.monotonic()
+
+    def note(self, output: Output) -> None:
+        """Take in what only the first and the last piece of an answer tell."""
+        if output.prompt_token_ids:
+            self._prompts[output.index // self._n] = len(output.prompt_token_ids)
+        if output.usage is not None:
+            self._finals.append(output.usage)
+
+    def end(self, cause: BaseException | None) -> None:
+        """Settle the outcome; only the first call counts."""
+        if self.ended:
+            return
+        self.ended = True
+        self.outcome = self._outcome(cause)
+        self._granted = self._granted or time.monotonic()
+        self._register.end(self)
+
+    def row(self) -> dict[str, Any]:
+        """The record as it stands, also while the request runs."""
+        used = self._used()
+        return {
+            "request_id": self.request_id,
+            "when": self.when,
+            "account": self.account,
+            "key_id": self.key_id,
+            "model": self.model,
+            "kind": self.kind,
+            "prompt_tokens": used.prompt_tokens,
+            "completion_tokens": used.completion_tokens,
+            "cached_tokens": used.cached_tokens,
+            "queue_seconds": round(used.queue_seconds, 6),
+            "device_seconds": 0.0,
+            "outcome": str(self.outcome),
+        }
+
+    @property
+    def complete(self) -> bool:
+        """Whether every question was answered to its end."""
+        return len(self._finals) >= self._questions
+
+    def _used(self) -> Usage:
+        """The engine's own account where it gave one for all; else what was read so far."""
+        finals = self._finals
+        if len(finals) == 1 == self._questions:
+            return finals[0]
+        cached = sum(each.cached_tokens for each in finals)
+        if not self.complete:
+            waited = (self._granted or time.monotonic()) - self._started
+            return Usage(sum([*self._prompts.values()]), self.tokens, cached, waited)
+        prompt = sum(each.prompt_tokens for each in finals)
+        completion = sum(each.completion_tokens for each in finals)
+        # They waited side by side.
+        return Usage(prompt, completion, cached, max(each.queue_seconds for each in finals))
+
+    def _outcome(self, cause: BaseException | None) -> UsageRecord.Outcome:
+        if cause is None or self.complete:
+            return Outcome.FINISHED
+        if isinstance(cause, asyncio.CancelledError | GeneratorExit):
+            return Outcome.CANCELLED
+        if isinstance(cause, RequestError | Refused) and not self.tokens:
+            return Outcome.REFUSED
+        return Outcome.FAILED
+
+
+async def metered(opening: Awaitable[Stream], meter: Meter) -> Metered:
+    """The stream that `opening` gives, its tokens counted; a refusal ends the meter too."""
+    meter.begin()
+    try:
+        stream = await opening
+    except BaseException as exc:
+        meter.end(exc)
+        raise
+    meter.granted()
+    return Metered(stream, meter)
+
+
+class Metered:
+    """A stream whose tokens are counted as they are read. To be used inside `aclosing`."""
+
+    __slots__ = ("_meter", "_outputs", "_stream")
+
+    def __init__(self, stream: Stream, meter: Meter) -> None:
+        self._stream = stream
+        self._meter = meter
+        self._outputs = self._counted()
+
+    def __aiter__(self) -> AsyncGenerator[Output, None]:
+        return self._outputs
+
+    async def aclose(self) -> None:
+        """Stop and free the place; again is no error."""
+        try:
+            await self._outputs.aclose()
+        finally:
+            try:
+                await self._stream.aclose()
+            finally:
+                # A stream that was never read ran no line of `_counted`.
+                self._meter.end(GeneratorExit())
+
+    async def _counted(self) -> AsyncGenerator[Output, None]:
+        meter = self._meter
+        try:
+            async for output in self._stream:
+                meter.tokens += len(output.token_ids)
+                if output.usage is not None or output.prompt_token_ids:
+                    meter.note(output)
+                yield output
+        except BaseException as exc:
+            meter.end(exc)
+            raise
+        meter.end(None)
