@@ -80,9 +80,9 @@ class Scheduler(State):
         known.answered(seconds, cost * width, tokens)
 
     def preempted(self, request_id: str, now: float, generated: int) -> None:
-        """A running request was stopped with `generated` tokens in all and waits again, in front.
+        """A running request was stopped with `generated` tokens in all and waits again.
 
-        What it has cost so far is charged; its rank stays that of its arrival.
+        What it has cost so far is charged.
         """
         lease = self._release(request_id, now)
         if lease is None:
@@ -97,8 +97,10 @@ class Scheduler(State):
             generated=generated,
             preempted=ticket.preempted + 1,
         )
+        # First in its own line, but not before other models: it has had its part of a turn.
+        line = self.queues.get(ticket.model)
         late = self.limits.wait * BATCH_PART if ticket.lane is Lane.BATCH else 0.0
-        self._enqueue(again, again.queued_at + late)
+        self._enqueue(again, min(now + late, line.head if line else now + late))
 
     def hold(self, request_id: str) -> None:
         """A running request turned out to be one that cannot go on once it was stopped."""
@@ -168,6 +170,10 @@ class Scheduler(State):
 
     def schedule(self, now: float) -> Decision:
         """What to do at `now`. Changes nothing: until `apply`, asking again answers the same."""
+        with self.unchanging():
+            return self._decide(now)
+
+    def _decide(self, now: float) -> Decision:
         planned = plan(self, now)
         sleeps, evictions = asleep_or_gone(self, planned)
         closing = {i for i, rank in planned.limits.items() if rank < turns.INFINITY}
@@ -217,6 +223,10 @@ class Scheduler(State):
 
     def next_change(self, now: float) -> float | None:
         """Seconds until `schedule` may answer differently with no event in between."""
+        with self.unchanging():
+            return min((m - now for m in self._moments(now) if m > now), default=None)
+
+    def _moments(self, now: float) -> list[float]:
         wanted = {m for m in self.failures if self.queues.get(m) or self._wished(m)}
         moments = [self.failures[m].retry_at for m in wanted]
         moments += [t.queued_at + self.limits.wait for t in self._first_to_be_overdue()]
@@ -228,8 +238,7 @@ class Scheduler(State):
                 moments.append(turns.open_until(self, replica, now, now))
                 if replica.closing:
                     moments.append(replica.closing_since + self.limits.drain)
-        later = [moment - now for moment in moments if moment > now]
-        return min(later, default=None)
+        return moments
 
     # --- what to tell ----------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from inference.decisions import Failure, Limits, Model
@@ -37,6 +38,7 @@ class State:
     estimates: Estimates = field(default_factory=Estimates)
     fairness: FairShare = field(default_factory=lambda: FairShare(0.0))
     next_replica: int = 1
+    memo: dict[float, list[Model]] | None = None
 
     def ready(self) -> list[Replica]:
         """Replicas that answer, closing ones too."""
@@ -75,6 +77,22 @@ class State:
 
     def unserved(self, now: float) -> list[Model]:
         """Models that somebody waits for and that have no replica, first come the lowest ranks."""
+        if self.memo is None:
+            return self._unserved(now)
+        if now not in self.memo:
+            self.memo[now] = self._unserved(now)
+        return self.memo[now]
+
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """While nothing happens, what is asked again and again is found out once."""
+        self.memo = {}
+        try:
+            yield
+        finally:
+            self.memo = None
+
+    def _unserved(self, now: float) -> list[Model]:
         live = self.live_models()
         waiting = [m for m in self.queues if m not in live and m in self.models]
         ready = [m for m in waiting if self.may_try(m, now)]
