@@ -97,10 +97,8 @@ class Scheduler(State):
             generated=generated,
             preempted=ticket.preempted + 1,
         )
-        # First in its own line, but not before other models: it has had its part of a turn.
-        line = self.queues.get(ticket.model)
         late = self.limits.wait * BATCH_PART if ticket.lane is Lane.BATCH else 0.0
-        self._enqueue(again, min(now + late, line.head if line else now + late))
+        self._enqueue(again, again.queued_at + late)
 
     def hold(self, request_id: str) -> None:
         """A running request turned out to be one that cannot go on once it was stopped."""
