@@ -166,12 +166,8 @@ class Dispatcher:
             future.set_exception(refusal)
 
     def _too_long(self) -> WaitTooLong:
-        minutes = round(self.scheduler.limits.wait / 60)
-        return WaitTooLong(
-            f"The request waited for {minutes} minutes, the longest that is promised. "
-            "Try again later.",
-            120,
-        )
+        longest = f"{self.scheduler.limits.wait:g} s, the longest that is promised"
+        return WaitTooLong(f"The request waited for {longest}. Try again later.", 120)
 
     async def _load(self, load: Load) -> None:
         card = self._find(load.model)

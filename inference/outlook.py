@@ -69,7 +69,7 @@ def _closing_start(state: State, model: Model, copies: list[Replica], now: float
     """When the next turn begins of a model whose present turn is ending."""
     ends = [_until_free(state, r, now) for r in copies]
     load = _load(state, model.id)
-    if load is None:
+    if load is None or math.isinf(min(ends)):
         return None
     others = sum(turn_length(state, m.id) for m in state.unserved(now))
     return min(ends) + others / max(1, len(state.devices)) + load
@@ -98,6 +98,9 @@ def _until_free(state: State, replica: Replica, now: float) -> float:
         left = _until_ready(state, replica, now) or 0.0
         return left + turn_length(state, replica.model) - state.estimates.load(replica.model)
     leases = [state.running[request_id] for request_id in replica.leases]
+    if leases and not state.estimates.of(replica.model).hold:
+        # Nobody has seen yet how long its answers take.
+        return math.inf
     rest = residual(state, leases, now) if leases else 0.0
     if replica.closing or not state.estimates.of(replica.model).turn:
         return rest

@@ -1,0 +1,218 @@
+"""The laws of turns, the bound on the wait, fair share, copies and sleep."""
+
+import pytest
+
+from inference.decisions import Limits, Ticket
+from inference.errors import WaitTooLong
+from inference.replica import ReplicaState
+from tests.inference.scheduling import ask, model, resident, scheduler, settle
+
+
+def test_closing_replica_takes_nothing_new_and_opens_when_nobody_else_waits() -> None:
+    s = scheduler(model("a"), model("b"))
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    ask(s, "b", "2", now=50.0)
+    settle(s, 50.0)
+    ask(s, "a", "3", now=60.0)
+    settle(s, 60.0)
+    assert s.running.keys() == {"1"}
+    assert [r.closing for r in s.replicas.values()] == [True]
+    s.cancel("2", 70.0)
+    settle(s, 70.0)
+    assert s.running.keys() == {"1", "3"}
+    assert [r.closing for r in s.replicas.values()] == [False]
+
+
+def test_full_batch_is_not_closed_before_the_slice_ends() -> None:
+    s = scheduler(model("a", max_num_seqs=1), model("b"), limits=Limits(slice=100.0))
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    ask(s, "b", "2", now=50.0)
+    for i, now in enumerate((60.0, 149.0)):
+        ask(s, "a", f"a{i}", now=now)
+        s.finish(next(iter(s.running)), now)
+        settle(s, now)
+        assert s.running.keys() == {f"a{i}"}
+    # The slice counts from when others began to wait.
+    ask(s, "a", "late", now=151.0)
+    s.finish("a1", 151.0)
+    settle(s, 151.0)
+    assert s.running.keys() == {"2"}
+
+
+def test_drain_is_capped() -> None:
+    s = scheduler(model("a"), model("b"), limits=Limits(drain=10.0))
+    s.submit(Ticket("1", "a", "alice", 0.0, preemptable=True), 0.0)
+    settle(s, 0.0)
+    ask(s, "b", "2", now=1.0)
+    settle(s, 1.0)
+    assert s.next_change(1.0) == pytest.approx(10.0)
+    decision = s.schedule(11.0)
+    assert decision.preemptions == ("1",)
+    s.preempted("1", 11.0, generated=7)
+    settle(s, 11.0)
+    assert s.running.keys() == {"2"}
+    again = next(iter(s.queues["a"].values()))
+    # What it ran for does not count as its wait.
+    assert (again.generated, again.preempted, again.queued_at) == (7, 1, 11.0)
+
+
+def test_last_answers_make_room_for_many_who_wait() -> None:
+    s = scheduler(model("a"), model("b"))
+    for i, name in enumerate(("a", "b")):
+        ask(s, name, f"known-{name}", now=float(i))
+        settle(s, float(i))
+        s.finish(f"known-{name}", i + 0.5, tokens=10)
+    s.submit(Ticket("1", "b", "alice", 3.0, preemptable=True), 3.0)
+    settle(s, 3.0)
+    for i in range(9):
+        ask(s, "a", f"many-{i}", now=10.0)
+    settle_closing = s.schedule(10.0)
+    assert settle_closing.closings
+    s.apply(settle_closing, 10.0)
+    assert s.schedule(10.0).preemptions == ("1",)
+
+
+def test_who_cannot_be_resumed_is_not_stopped_for_the_sake_of_speed() -> None:
+    s = scheduler(model("a"), model("b"))
+    for i, name in enumerate(("a", "b")):
+        ask(s, name, f"known-{name}", now=float(i))
+        settle(s, float(i))
+        s.finish(f"known-{name}", i + 0.5, tokens=10)
+    ask(s, "b", "1", now=3.0)
+    settle(s, 3.0)
+    for i in range(9):
+        ask(s, "a", f"many-{i}", now=10.0)
+    s.apply(s.schedule(10.0), 10.0)
+    assert not s.schedule(10.0).preemptions
+
+
+def test_nobody_waits_longer_than_the_bound() -> None:
+    s = scheduler(model("a", max_num_seqs=1), limits=Limits(wait=100.0))
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    ask(s, "a", "2", now=5.0)
+    assert not s.schedule(104.0).refusals
+    assert s.next_change(104.0) == pytest.approx(1.0)
+    decision = s.schedule(105.0)
+    assert decision.refusals == ("2",)
+    s.apply(decision, 105.0)
+    assert s.waiting() == 0
+
+
+def test_who_would_wait_longer_than_the_bound_is_refused_at_once() -> None:
+    s = scheduler(model("a", max_num_seqs=1), limits=Limits(wait=100.0))
+    ask(s, "a", "known")
+    settle(s, 0.0)
+    s.finish("known", 30.0, tokens=10)
+    for i in range(3):
+        ask(s, "a", str(i), now=30.0)
+        settle(s, 30.0)
+    with pytest.raises(WaitTooLong) as refusal:
+        ask(s, "a", "one too many", now=30.0)
+    assert 1 <= refusal.value.retry_after <= 120
+
+
+def test_switches_are_charged_to_those_who_ask_for_them() -> None:
+    s = scheduler(model("a"), model("b"), model("c", 2))
+    # Somebody else uses the machine as well: what nobody else wants costs nothing.
+    ask(s, "c", "long", account="charlie")
+    settle(s, 0.0)
+    now = 0.0
+    for i in range(4):
+        ask(s, "ab"[i % 2], f"switch-{i}", now=now, account="adversary")
+        while decision := s.schedule(now):
+            s.apply(decision, now)
+            for replica in decision.evictions:
+                s.stopped(replica, now)
+            if decision.loads:
+                now += 30.0
+            for load in decision.loads:
+                s.loaded(load.replica, now)
+        s.finish(f"switch-{i}", now, tokens=1)
+    assert s.fairness.accounts["adversary"].clock > now + 30.0
+    # Somebody else who asks at the same time, even a little later, comes first.
+    ask(s, "a", "fifth", now=now, account="adversary")
+    ask(s, "a", "sixth", now=now, account="adversary")
+    ask(s, "a", "other", now=now + 1.0, account="bob")
+    assert s.position("other") == 1
+
+
+def test_another_copy_comes_for_a_long_queue_where_there_is_room() -> None:
+    s = scheduler(model("a", 4, max_num_seqs=2, replicas=2), model("b", 4))
+    for i in range(5):
+        ask(s, "a", str(i))
+    settle(s, 0.0)
+    assert sorted(len(r.leases) for r in s.replicas.values()) == [2, 2]
+
+
+def test_another_copy_takes_nobodys_place_and_gives_way_first() -> None:
+    s = scheduler(model("a", 4, max_num_seqs=1, replicas=2), model("b", 4))
+    ask(s, "b", "b0")
+    for i in range(3):
+        ask(s, "a", f"a{i}")
+    settle(s, 0.0)
+    assert [r.model for r in s.replicas.values()].count("a") == 1
+
+
+def test_same_prefix_meets_in_the_same_copy() -> None:
+    s = scheduler(model("a", 4, max_num_seqs=4, replicas=2))
+    for i in range(9):
+        ask(s, "a", str(i))
+    settle(s, 0.0)
+    for request in list(s.running):
+        s.finish(request, 1.0)
+    settle(s, 1.0)
+    for request in list(s.running):
+        s.finish(request, 2.0)
+    homes = set()
+    for i in range(4):
+        s.submit(Ticket(f"p{i}", "a", "alice", 3.0 + i, prefix=77), 3.0 + i)
+        settle(s, 3.0 + i)
+        homes.add(s.running[f"p{i}"].replica)
+        s.finish(f"p{i}", 3.5 + i)
+    assert len(homes) == 1
+
+
+def test_evicted_models_sleep_while_the_machine_has_room_for_their_weights() -> None:
+    limits = Limits(host_bytes=10)
+    models = [model(name, sleep_bytes=6) for name in "abc"]
+    s = scheduler(*models, limits=limits)
+
+    def served(name: str, now: float) -> None:
+        ask(s, name, f"{name}-{now}", now=now)
+        while decision := s.schedule(now):
+            s.apply(decision, now)
+            for load in decision.loads:
+                s.loaded(load.replica, now)
+            for replica in decision.wakes:
+                s.loaded(replica, now)
+            for replica in decision.evictions:
+                s.stopped(replica, now)
+            for replica in decision.sleeps:
+                s.slept(replica)
+        s.finish(f"{name}-{now}", now)
+
+    served("a", 1.0)
+    served("b", 2.0)
+    states = {r.model: r.state for r in s.replicas.values()}
+    assert states == {"a": ReplicaState.SLEEPING, "b": ReplicaState.READY}
+    served("a", 3.0)
+    states = {r.model: r.state for r in s.replicas.values()}
+    assert states["a"] is ReplicaState.READY
+    served("c", 4.0)
+    asleep = [r.model for r in s.replicas.values() if r.state is ReplicaState.SLEEPING]
+    assert len(asleep) == 1
+    assert sum(r.host_bytes for r in s.replicas.values()) <= limits.host_bytes
+
+
+def test_unused_models_are_unloaded_after_the_idle_time_unless_wished_for() -> None:
+    s = scheduler(model("a", 4), model("b", 4, wish="pin"), limits=Limits(idle=60.0))
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    s.finish("1", 10.0)
+    settle(s, 69.0)
+    assert resident(s) == {"a", "b"}
+    settle(s, 70.0)
+    assert resident(s) == {"b"}
