@@ -11,12 +11,12 @@ from contextlib import aclosing
 
 from inference import InferenceService
 from inference.requests import PULSE, GenerateRequest, Output
-from playground.accounts.usage import Meter, Stream, metered
+from playground.accounts.usage import Meter, Metered, Stream, metered
 
 
 async def ask(
     service: InferenceService, requests: Sequence[GenerateRequest], meter: Meter
-) -> Stream:
+) -> Metered:
     """The outputs of all prompts, counted by the meter."""
     return await metered(_asked(service, requests), meter)
 

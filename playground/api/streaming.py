@@ -10,9 +10,9 @@ from contextlib import aclosing
 from django.conf import settings
 from django.http import StreamingHttpResponse
 
-from inference import Answer, InferenceService, Waiting
+from inference import InferenceService, Waiting
 from inference.requests import PULSE, GenerateRequest, Output, Usage
-from playground.accounts.usage import Meter, Stream
+from playground.accounts.usage import Meter, Metered
 from playground.errors import error_body
 
 from .asking import ask
@@ -81,7 +81,7 @@ async def sse(
             begun = True
             yield comment
         stream, first = await opening
-        if isinstance(stream, Answer) and not begun:
+        if stream.queue_seconds is not None and not begun:
             headers[QUEUE_SECONDS] = f"{stream.queue_seconds:.3f}"
         begun = True
         used += [first.usage] if first.usage else []
@@ -105,7 +105,7 @@ async def sse(
 
 async def _open(
     service: InferenceService, requests: Sequence[GenerateRequest], meter: Meter
-) -> tuple[Stream, Output]:
+) -> tuple[Metered, Output]:
     """Wait for the turn and the first output."""
     stream = await ask(service, requests, meter)
     try:
@@ -118,7 +118,7 @@ async def _open(
         raise
 
 
-async def _leave(opening: asyncio.Task[tuple[Stream, Output]]) -> None:
+async def _leave(opening: asyncio.Task[tuple[Metered, Output]]) -> None:
     """Give back whatever was got: the place in the queue or the stream."""
     opening.cancel()
     await asyncio.wait({opening})
@@ -156,7 +156,7 @@ class News:
 
 
 async def _until_open(
-    news: News, opening: asyncio.Task[tuple[Stream, Output]]
+    news: News, opening: asyncio.Task[tuple[Metered, Output]]
 ) -> AsyncGenerator[bytes, None]:
     """Comments until the first output is there: proxies cut what is silent for a minute."""
     pause = min(GRACE_SECONDS, settings.KEEPALIVE_SECONDS)

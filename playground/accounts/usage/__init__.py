@@ -5,7 +5,7 @@ ends the stream ends the meter, once. From there on nothing happens on the reque
 of the recorder writes the spool, another one the database.
 """
 
-from .meter import Meter, Stream, metered
+from .meter import Meter, Metered, Stream, metered
 from .recording import Recorder, recorder
 
-__all__ = ["Meter", "Recorder", "Stream", "metered", "recorder"]
+__all__ = ["Meter", "Metered", "Recorder", "Stream", "metered", "recorder"]

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import Any, Protocol
 
+from inference import Answer
 from inference.errors import Refused, RequestError
 from inference.requests import Output, Usage
 
@@ -163,6 +164,11 @@ class Metered:
 
     def __aiter__(self) -> AsyncGenerator[Output, None]:
         return self._outputs
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """How long it waited for its place; None for several streams as one."""
+        return self._stream.queue_seconds if isinstance(self._stream, Answer) else None
 
     async def aclose(self) -> None:
         """Stop and free the place; again is no error."""
