@@ -9,7 +9,22 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DOOR = {"inference", "inference.errors", "inference.requests"}
 HEAVY = {"vllm", "torch", "transformers", "ray"}
-PURE = ("scheduler", "placement", "replica", "sizing")
+PURE = (
+    "admission",
+    "decisions",
+    "estimates",
+    "fairness",
+    "grants",
+    "line",
+    "outlook",
+    "placement",
+    "planning",
+    "replica",
+    "scheduler",
+    "sizing",
+    "state",
+    "turns",
+)
 
 
 def modules(folder: str) -> list[Path]:
