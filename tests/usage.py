@@ -43,7 +43,7 @@ def _hex(value: Any) -> str:
 def row_of(server: RunningServer, request_id: str) -> dict[str, Any]:
     """The one record of a request, which comes before long."""
     found: list[dict[str, Any]] = wait_until(
-        lambda: [row for row in rows(server) if row["request_id"] == request_id], 10, request_id
+        lambda: [row for row in rows(server) if row["request_id"] == request_id], 60, request_id
     )
     assert len(found) == 1
     return found[0]
