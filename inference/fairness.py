@@ -31,9 +31,12 @@ class FairShare:
     devices: int = 1
     accounts: dict[str, Account] = field(default_factory=dict)
     _weights: float = 0.0
+    _forget_at: int = 64
 
     def enter(self, name: str, weight: float, cost: float, now: float) -> float:
         """A request of `cost` device-seconds (as far as is known) arrives. Returns its rank."""
+        if len(self.accounts) >= self._forget_at:
+            self.forget(now)
         account = self.accounts.setdefault(name, Account())
         if not account.open:
             account.weight = max(weight, 1e-6)
@@ -64,6 +67,8 @@ class FairShare:
         done = [name for name, a in self.accounts.items() if not a.open and a.clock <= now]
         for name in done:
             del self.accounts[name]
+        # So that looking through all of them stays rare however many there are.
+        self._forget_at = max(64, 2 * len(self.accounts))
 
     def _advance(self, account: Account, seconds: float) -> None:
         others = max(self._weights, account.weight)

@@ -4,6 +4,7 @@ import pytest
 
 from inference.decisions import Limits, Ticket
 from inference.errors import WaitTooLong
+from inference.fairness import FairShare
 from inference.replica import ReplicaState
 from tests.inference.scheduling import ask, model, resident, scheduler, settle
 
@@ -137,6 +138,15 @@ def test_switches_are_charged_to_those_who_ask_for_them() -> None:
     ask(s, "a", "sixth", now=now, account="adversary")
     ask(s, "a", "other", now=now + 1.0, account="bob")
     assert s.position("other") == 1
+
+
+def test_accounts_that_are_gone_are_forgotten_once_their_debt_is_past() -> None:
+    shares = FairShare(36.0)
+    for i in range(10_000):
+        now = float(i)
+        shares.enter(f"passer-by-{i}", 1.0, 5.0, now)
+        shares.leave(f"passer-by-{i}", now)
+    assert len(shares.accounts) <= 64
 
 
 def test_another_copy_comes_for_a_long_queue_where_there_is_room() -> None:
