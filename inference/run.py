@@ -54,6 +54,7 @@ class Run:
         # The task that is inside the engine's stream right now, and whether it is to come out.
         self._inside: asyncio.Task[Any] | None = None
         self._stopped = False
+        self._complete = False
         self._requeued: asyncio.Task[None] | None = None
         self._finished = False
 
@@ -101,6 +102,9 @@ class Run:
         """Give the place back; again is no error."""
         if self._requeued is not None:
             self._requeued.cancel()
+        self._release()
+
+    def _release(self) -> None:
         if not self._finished:
             self._finished = True
             self._dispatcher.finish(self._request.request_id, self._count)
@@ -114,7 +118,7 @@ class Run:
                 while output is not None:
                     yield self._counted(output)
                     output = await self._next(stream)
-                if not self._stopped:
+                if self._complete or not self._stopped:
                     return
                 if self._requeued is None:
                     self._requeued = asyncio.create_task(self._queue_again())
@@ -126,11 +130,13 @@ class Run:
                 raise
             raise ShuttingDown("The server shut down before the answer was complete.") from error
         finally:
-            self.finish()
             if self._requeued is not None:
+                self._requeued.cancel()
                 await asyncio.wait({self._requeued})
             if self._stream is not None:
+                # Before the place is given back: nobody else gets it while the engine is busy here.
                 await self._stream.aclose()
+            self._release()
 
     def _enter(self) -> AsyncGenerator[Output, None]:
         assert self._engine is not None and self._prepared is not None
@@ -175,6 +181,7 @@ class Run:
         if self._preemptable:
             self._tokens.extend(output.token_ids)
         if output.usage is not None:
+            self._complete = True
             output.usage = dataclasses.replace(output.usage, queue_seconds=self._waited)
         return output
 
@@ -192,8 +199,12 @@ class Run:
         """Leave the engine, wait for the next turn and get ready to go on. Raises Preempted."""
         assert self._stream is not None and self._prepared is not None
         await self._stream.aclose()
+        if self._complete:
+            # The caller has not come back yet for the end of what it has whole.
+            self._release()
+            return
         if not self._preemptable:
-            self.finish()
+            self._release()
             raise Preempted("Others had waited for so long that the answer was cut off.")
         asked = self._clock()
         request_id = self._request.request_id

@@ -136,6 +136,21 @@ async def test_closing_the_stream_frees_the_place_at_once(service: InferenceServ
     assert running(service, "slow") == 0
 
 
+async def test_whole_answer_is_not_begun_again_when_its_turn_ends(
+    service: InferenceService,
+) -> None:
+    request = ask("slow", "one")
+    answer = await service.generate(request)
+    outputs = aiter(answer)
+    last = await anext(outputs)
+    assert last.usage is not None
+    # The caller is still busy with the last piece when others are to be let in.
+    service._dispatcher._stops.pop(request.request_id)()
+    await until(lambda: running(service, "slow") == 0)
+    assert [output async for output in outputs] == []
+    await answer.aclose()
+
+
 async def test_stream_that_was_never_read_frees_its_place(service: InferenceService) -> None:
     answer = await service.generate(ask("slow"))
     await answer.aclose()
