@@ -1,4 +1,4 @@
-"""What has been measured of each model: loads, answers, tokens a second. Pure.
+"""What has been measured of each model: loads, answers, turns. Pure.
 
 Everything here is learnt from what happened; what has not happened yet is None.
 """
@@ -31,32 +31,27 @@ class Mean:
 
 @dataclass(slots=True)
 class ModelEstimates:
-    """Of one model. Seconds, but for `tokens` (of an answer) and `cost` (device-seconds).
+    """Of one model, in seconds; `cost` in device-seconds.
 
     `load`: from the decision to the first answer; `wake` the same from sleep. `hold`: how long a
-    request runs; `tail` by how much more the long ones do. `token`: seconds between two tokens of
-    one answer. `turn`: from ready to gone, while others waited.
+    request runs; `tail` by how much more the long ones do. `turn`: from ready to gone, while others
+    waited.
     """
 
     load: Mean = field(default_factory=Mean)
     wake: Mean = field(default_factory=Mean)
     hold: Mean = field(default_factory=Mean)
-    tokens: Mean = field(default_factory=Mean)
-    token: Mean = field(default_factory=Mean)
     cost: Mean = field(default_factory=Mean)
     tail: Mean = field(default_factory=Mean)
     turn: Mean = field(default_factory=Mean)
 
-    def answered(self, seconds: float, cost: float, tokens: int) -> None:
+    def answered(self, seconds: float, cost: float) -> None:
         """A request ran to its end."""
         # How far beyond the mean an answer may go: the spread decides how long a drain lasts.
         if self.hold.value:
             self.tail.add(max(0.0, seconds - self.hold.value))
         self.hold.add(seconds)
         self.cost.add(cost)
-        if tokens > 0:
-            self.tokens.add(float(tokens))
-            self.token.add(seconds / tokens)
 
 
 class Estimates:

@@ -67,7 +67,10 @@ class Scheduler(State):
             self.fairness.leave(ticket.account, now)
 
     def finish(self, request_id: str, now: float, tokens: int = 0) -> None:
-        """A running request ended after `tokens` tokens, for whatever reason: its lease is free."""
+        """A running request ended, for whatever reason: its lease is free.
+
+        `tokens` is what other policies charge by; this one goes by device-seconds.
+        """
         lease = self._release(request_id, now)
         if lease is None:
             return
@@ -77,7 +80,7 @@ class Scheduler(State):
         width = len(replica.devices)
         self.fairness.charge(lease.ticket.account, cost * width - (known.cost.value or 0.0))
         self.fairness.leave(lease.ticket.account, now)
-        known.answered(seconds, cost * width, tokens)
+        known.answered(seconds, cost * width)
 
     def preempted(self, request_id: str, now: float, generated: int) -> None:
         """A running request was stopped with `generated` tokens in all and waits again.
