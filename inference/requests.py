@@ -169,6 +169,27 @@ class DetokenizeRequest(Question):
 
 
 @dataclass(frozen=True, slots=True)
+class Media:
+    """A picture, sound or film as it travels: encoded bytes and what they are (`image/png`)."""
+
+    data: bytes = field(repr=False)
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRequest(Question):
+    """One call of any other task: one Output, its `data` in the shape of Hugging Face's API.
+
+    `task` is the Hub's name of it (`image-classification`). `inputs`, `parameters` and the answer
+    are plain values as JSON has them, with `Media` where there are bytes.
+    """
+
+    task: str
+    inputs: Any
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a request cost: tokens, and seconds spent waiting."""
 
