@@ -29,10 +29,10 @@ class CatalogueRowAdmin(admin.ModelAdmin):
     """Cards, with what their models are doing in this server."""
 
     list_display = ("id", "state", "load", "wish", "buttons", "is_default")
-    list_filter = ("wish", "engine", "task")
+    list_filter = ("wish", "engine", "task", "found")
     search_fields = ("id", "source", "notes")
     actions = ("preload", "pin", "unload")
-    readonly_fields = ("state", "load", "created", "changed")
+    readonly_fields = ("state", "load", "found", "created", "changed")
     fieldsets = (
         (None, {"fields": ("id", "source", "revision", "aliases", "task", "notes", "licence")}),
         ("Now", {"fields": ("state", "load", "wish", "is_default")}),
@@ -44,11 +44,12 @@ class CatalogueRowAdmin(admin.ModelAdmin):
                     ("max_model_len", "max_num_seqs", "replicas", "slice"),
                     ("tool_parser", "reasoning_parser"),
                     "engine_args",
+                    "rungs",
                     "trust_remote_code",
                 )
             },
         ),
-        ("History", {"fields": ("created", "changed")}),
+        ("History", {"fields": ("found", "created", "changed")}),
     )
 
     class Media:

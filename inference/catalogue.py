@@ -11,6 +11,8 @@ from typing import Any
 WISHES = ("none", "preload", "pin")
 ENGINES = ("vllm", "echo")
 TASKS = ("text-generation", "embedding", "rerank")
+# How a model is made to fit, best first; `ladder.py` says what each of them takes.
+RUNGS = ("full", "8bit", "4bit", "cpu_offload", "disk_offload")
 # Settings that would let a card reach beyond its own model (files, addresses, other users'
 # prompts) are not here; what is not here is refused.
 ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
@@ -24,6 +26,8 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
         "hf_overrides",
         "kv_cache_dtype",
         "kv_cache_memory_bytes",
+        "load_in_4bit",
+        "load_in_8bit",
         "limit_mm_per_prompt",
         "max_num_batched_tokens",
         "mm_processor_kwargs",
@@ -42,6 +46,7 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
         "fail_wake",
         "load_seconds",
         "memory_bytes",
+        "out_of_memory",
         "silent_after",
         "sleep_bytes",
         "sleep_seconds",
@@ -66,6 +71,8 @@ class ModelCard:
     `source` is a folder or a Hub id; a relative folder counts from the project's root. `slice` is
     the longest turn in seconds while others wait (None: the server's). `max_model_len` None means
     what the model's config says. `engine_args` goes to the engine after a check against a list.
+    `rungs` are those of RUNGS that it may be loaded with where it does not fit otherwise (none:
+    all). `found` says that somebody asked for it by its id on the Hub.
     """
 
     id: str
@@ -86,6 +93,8 @@ class ModelCard:
     slice: float | None = None
     licence: str = ""
     trust_remote_code: bool = False
+    rungs: tuple[str, ...] = ()
+    found: bool = False
     notes: str = ""
     created: int = 0
     is_default: bool = False
@@ -118,6 +127,9 @@ def check_card(card: ModelCard) -> None:
         raise CardError("replicas", "At least one copy of a model is loaded.")
     if card.max_model_len is not None and card.max_model_len < 16:
         raise CardError("max_model_len", "A context has at least 16 tokens.")
+    for rung in card.rungs:
+        if rung not in RUNGS:
+            raise CardError("rungs", f"{rung!r} is not one of {', '.join(RUNGS)}.")
     for arg in card.engine_args:
         if arg not in ENGINE_ARGS[card.engine]:
             known = ", ".join(ENGINE_ARGS[card.engine])
@@ -141,7 +153,8 @@ def _card(table: dict[str, Any]) -> ModelCard:
     missing = [name for name in ("id", "source") if name not in table]
     if missing:
         raise CardError(missing[0], f"A card needs {missing[0]!r}.")
-    card = ModelCard(**{**table, "aliases": tuple(table.get("aliases", ()))})
+    lists = {name: tuple(table.get(name, ())) for name in ("aliases", "rungs")}
+    card = ModelCard(**{**table, **lists})
     check_card(card)
     return card
 

@@ -12,6 +12,7 @@ InferenceError
 │   ├── WaitTooLong           the wait would be, or was, longer than the bound
 │   ├── ModelQueued           it waits, longer than a silent connection may; its place is kept
 │   ├── ModelUnavailable      the model failed to load, or can never fit beside the pinned ones
+│   ├── OutOfMemory           the engine had no memory left for this request
 │   └── ShuttingDown          the server is draining
 └── EngineError               broke while running
     ├── EngineCrashed         the engine's process went away
@@ -86,6 +87,10 @@ class ModelQueued(Refused):
 
 class ModelUnavailable(Refused):
     """The model cannot be loaded now; the message says why."""
+
+
+class OutOfMemory(Refused):
+    """The engine had no memory left for this request; a smaller one, or a later one, may fit."""
 
 
 class ShuttingDown(Refused):

@@ -90,6 +90,14 @@ class CatalogueRow(models.Model):
     )
     licence = models.CharField(max_length=100, blank=True)
     trust_remote_code = models.BooleanField(default=False)
+    rungs = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='How it may be made to fit, like ["full", "8bit"]; empty: any way.',
+    )
+    found = models.BooleanField(
+        default=False, help_text="Somebody asked for it by its id on the Hub."
+    )
     notes = models.TextField(blank=True)
     is_default = models.BooleanField(
         default=False, help_text="Answers requests that name no model."
@@ -121,6 +129,8 @@ class CatalogueRow(models.Model):
         """Refuse a card that cannot work, at the field that is wrong."""
         if not isinstance(self.aliases, list) or not all(isinstance(a, str) for a in self.aliases):
             raise ValidationError({"aliases": 'Aliases are a list of names, like ["gpt-4"].'})
+        if not isinstance(self.rungs, list) or not all(isinstance(r, str) for r in self.rungs):
+            raise ValidationError({"rungs": 'Rungs are a list, like ["full", "8bit"].'})
         if not isinstance(self.engine_args, dict):
             raise ValidationError({"engine_args": 'Engine arguments are an object, like {"a": 1}.'})
         try:
@@ -132,6 +142,7 @@ class CatalogueRow(models.Model):
         """The row as the frozen card that the rest of the code knows."""
         values = {name: getattr(self, name) for name in CARD_FIELDS}
         values["aliases"] = tuple(self.aliases)
+        values["rungs"] = tuple(self.rungs)
         return ModelCard(
             **values,
             created=int(self.created.timestamp()),
@@ -144,6 +155,7 @@ class CatalogueRow(models.Model):
         """A new row, not yet saved."""
         values = {name: getattr(card, name) for name in CARD_FIELDS}
         values["aliases"] = list(card.aliases)
+        values["rungs"] = list(card.rungs)
         values["engine_args"] = dict(card.engine_args)
         return cls(**values)
 

@@ -96,6 +96,7 @@ TABLE: dict[type[BaseException], Row] = {
     errors.WaitTooLong: Row(503, SERVER, "wait_too_long"),
     errors.ModelQueued: Row(503, SERVER, "model_queued"),
     errors.ModelUnavailable: Row(503, SERVER, "model_unavailable"),
+    errors.OutOfMemory: Row(503, SERVER, "out_of_memory"),
     errors.ShuttingDown: Row(503, SERVER, "server_shutting_down"),
     errors.Refused: Row(503, SERVER, "server_overloaded"),
     errors.EngineCrashed: Row(500, SERVER, "engine_crashed"),

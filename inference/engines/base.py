@@ -16,7 +16,10 @@ from inference.requests import Output, Question
 class Resources:
     """What a replica gets. Memory in bytes, per device; `source` as an engine takes it.
 
-    `log` is the file for what its processes print.
+    `log` is the file for what its processes print. `rung` is one of `ladder.RUNGS`. Where that
+    spreads the weights over several memories, each GPU holds `weights_per_device` of them, the
+    machine's own memory `host_bytes`, and the folder `offload` the rest. `start` raises OutOfMemory
+    where that was too much.
     """
 
     source: str
@@ -26,6 +29,10 @@ class Resources:
     bytes_per_device: int
     kv_cache_bytes: int
     total_bytes_per_device: int
+    rung: str = "full"
+    weights_per_device: int = 0
+    host_bytes: int = 0
+    offload: Path | None = None
 
 
 Asked = TypeVar("Asked", bound=Question, covariant=True)
@@ -53,10 +60,11 @@ class Prepared(Generic[Asked]):
 class Engine(Protocol):
     """One loaded copy of a model.
 
-    `start` raises LoadFailed. `prepare` raises RequestError and does all slow work (templates,
-    tokenising, grammars) off the event loop. `generate` yields Outputs, the last of them with
-    `usage`; closing it aborts. It raises EngineCrashed when the engine goes away. `died` returns,
-    in words, only when the engine is gone without having been asked to stop; also while it sleeps.
+    `start` raises LoadFailed, or OutOfMemory where another rung may do. `prepare` raises
+    RequestError and does all slow work (templates, tokenising, grammars) off the event loop.
+    `generate` yields Outputs, the last of them with `usage`; closing it aborts. It raises
+    EngineCrashed when the engine goes away. `died` returns, in words, only when the engine is gone
+    without having been asked to stop; also while it sleeps.
 
     An answer that was closed before its end goes on by `generate(resumed(prepared, token_ids))`, in
     this copy of the model or another: no token is lost or doubled, what only a first Output says
