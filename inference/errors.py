@@ -17,6 +17,7 @@ InferenceError
 └── EngineError               broke while running
     ├── EngineCrashed         the engine's process went away
     ├── EngineTimeout         the engine said nothing in time
+    ├── ProgramFailed         the model's own code raised or answered nonsense; the engine runs on
     ├── Preempted             others had waited too long; the answer cannot be resumed
     └── LoadFailed            `Engine.start` did not succeed
 """
@@ -107,6 +108,17 @@ class EngineCrashed(EngineError):
 
 class EngineTimeout(EngineError):
     """The engine said nothing before the first-token deadline."""
+
+
+class ProgramFailed(EngineError):
+    """The model's code raised or answered nonsense. The engine runs on; its log has the rest.
+
+    `trace` is the traceback, for the author of the code and nobody else.
+    """
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
 
 
 class Preempted(EngineError):

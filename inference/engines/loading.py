@@ -1,0 +1,87 @@
+"""How a child loads the weights of a model: where they go, and in how many bits.
+
+`inference/sizing.py` chooses the rung; here it becomes the arguments of `from_pretrained`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FULL, EIGHT_BIT, FOUR_BIT = "full", "8bit", "4bit"
+CPU_OFFLOAD, DISK_OFFLOAD = "cpu_offload", "disk_offload"
+RUNGS = (FULL, EIGHT_BIT, FOUR_BIT, CPU_OFFLOAD, DISK_OFFLOAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """One model and its place. Memory in bytes, for weights.
+
+    `source` is a folder or a Hub id. `kind` is cpu or cuda, `devices` counts the GPUs, which the
+    child sees as 0, 1 …. `device_bytes` is for each of them, and `host_bytes` for the machine's own
+    memory; both count only where `rung` spreads the model over several memories. `offload` is the
+    folder for what fits in none of them.
+    """
+
+    source: str
+    revision: str = ""
+    dtype: str = "auto"
+    kind: str = "cpu"
+    devices: int = 1
+    rung: str = FULL
+    device_bytes: int = 0
+    host_bytes: int = 0
+    offload: str = ""
+
+    @property
+    def device(self) -> str:
+        """Where inputs go, in torch's words."""
+        return "cpu" if self.kind == "cpu" else "cuda:0"
+
+    def repository(self) -> dict[str, Any]:
+        """What every `from_pretrained` gets: tokenizers, processors and configs too."""
+        return {"revision": self.revision or None, "trust_remote_code": False}
+
+    def weights(self) -> dict[str, Any]:
+        """What a model's `from_pretrained` gets."""
+        found = {**self.repository(), "dtype": self._dtype(), "use_safetensors": True}
+        if self.rung in (EIGHT_BIT, FOUR_BIT):
+            found["quantization_config"] = self._bits()
+        place = self._device_map()
+        if place is not None:
+            found["device_map"] = place
+        if self.rung in (CPU_OFFLOAD, DISK_OFFLOAD):
+            found["max_memory"] = self._max_memory()
+        if self.rung == DISK_OFFLOAD:
+            found |= {"offload_folder": self.offload, "offload_state_dict": True}
+        return found
+
+    def _dtype(self) -> Any:
+        import torch
+
+        return "auto" if self.dtype == "auto" else getattr(torch, self.dtype)
+
+    def _bits(self) -> Any:
+        import torch
+        from transformers import BitsAndBytesConfig
+
+        if self.rung == EIGHT_BIT:
+            return BitsAndBytesConfig(load_in_8bit=True)
+        compute = torch.float32 if self.kind == "cpu" else torch.bfloat16
+        return BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute
+        )
+
+    def _device_map(self) -> str | Mapping[str, Any] | None:
+        if self.rung in (CPU_OFFLOAD, DISK_OFFLOAD) or self.devices > 1:
+            return "auto"
+        if self.kind == "cpu":
+            return {"": "cpu"} if self.rung in (EIGHT_BIT, FOUR_BIT) else None
+        return {"": 0}
+
+    def _max_memory(self) -> dict[int | str, int]:
+        found: dict[int | str, int] = {"cpu": self.host_bytes}
+        if self.kind != "cpu":
+            found |= dict.fromkeys(range(self.devices), self.device_bytes)
+        return found
