@@ -4,11 +4,30 @@ This is the front door: import `get_service`, `requests` and `errors` from here 
 from inside. A request goes `service.generate` → `scheduler` (its turn) → `engines` (its tokens).
 """
 
-from inference import errors, requests
-from inference.answer import Answer
-from inference.catalogue import ModelCard
-from inference.service import InferenceService, get_service
-from inference.status import ModelStatus, Overview, Queued, Waiting
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference import errors, requests
+    from inference.answer import Answer
+    from inference.catalogue import ModelCard
+    from inference.service import InferenceService, get_service
+    from inference.status import ModelStatus, Overview, Queued, Waiting
+
+# Opened when somebody enters: the children of engines live in this package too, and have no use for
+# the service, nor time to import it.
+_ROOMS = {
+    "Answer": "answer",
+    "InferenceService": "service",
+    "ModelCard": "catalogue",
+    "ModelStatus": "status",
+    "Overview": "status",
+    "Queued": "status",
+    "Waiting": "status",
+    "get_service": "service",
+}
 
 __all__ = [
     "Answer",
@@ -22,3 +41,9 @@ __all__ = [
     "get_service",
     "requests",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return getattr(importlib.import_module(f"inference.{_ROOMS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FULL, EIGHT_BIT, FOUR_BIT = "full", "8bit", "4bit"
-CPU_OFFLOAD, DISK_OFFLOAD = "cpu_offload", "disk_offload"
-RUNGS = (FULL, EIGHT_BIT, FOUR_BIT, CPU_OFFLOAD, DISK_OFFLOAD)
+from inference.catalogue import RUNGS
+
+FULL, EIGHT_BIT, FOUR_BIT, CPU_OFFLOAD, DISK_OFFLOAD = RUNGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +87,11 @@ class Loading:
         if self.kind != "cpu":
             found |= dict.fromkeys(range(self.devices), self.device_bytes)
         return found
+
+
+def free_memory() -> None:
+    """Give back what nobody holds any more, after memory ran out."""
+    gc.collect()
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

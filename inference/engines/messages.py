@@ -133,7 +133,7 @@ def packed(message: ToChild | FromChild) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def to_child(body: bytes) -> ToChild:
+def to_child(body: bytes | bytearray) -> ToChild:
     """A message of the parent."""
     return _TO_CHILD.decode(body)
 

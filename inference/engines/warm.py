@@ -15,6 +15,7 @@ import logging
 import multiprocessing
 import os
 import threading
+from collections.abc import Callable, Mapping
 from multiprocessing import context, forkserver
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,21 @@ class ForkServer:
         with self._lock:
             self._sound = self._sound or _proves_sound()
         utils.get_mp_context = coordinator.get_mp_context = self._context
+
+    def worker(self, target: Callable[..., None], args: Any, env: Mapping[str, str]) -> Any:
+        """A started process that calls `target` with this environment; None without the server.
+
+        Blocks until the imports are done: call it in a thread.
+        """
+        with self._lock:
+            if COLD or self._libraries is None:
+                return None
+            self._sound = self._sound or _proves_sound()
+            if not self._sound:
+                return None
+        process = WarmWorker(env, target=target, args=args, daemon=True)
+        process.start()
+        return process
 
     def _context(self) -> Any:
         """What vLLM starts its processes by."""
@@ -127,6 +143,26 @@ class WarmProcess(context.ForkServerProcess):
         child.arm()
         child.fork_workers()
         super().run()
+
+
+class WarmWorker(WarmProcess):
+    """One that runs a program of ours."""
+
+    def __init__(self, env: Mapping[str, str], **named: Any) -> None:
+        super().__init__(**named)
+        self._environment = dict(env)
+
+    def start(self) -> None:
+        """Start it with the environment that was given."""
+        context.ForkServerProcess.start(self)
+
+    def run(self) -> None:
+        """In the child: become what a process started afresh would be, then do its work."""
+        os.environ.clear()
+        os.environ.update(self._environment)
+        child.arm()
+        child.take_threads()
+        context.ForkServerProcess.run(self)
 
 
 class WarmContext(context.ForkServerContext):
