@@ -28,14 +28,14 @@ ASKS = {"preload": "Preload", "pin": "Pin", "unload": "Unload"}
 class CatalogueRowAdmin(admin.ModelAdmin):
     """Cards, with what their models are doing in this server."""
 
-    list_display = ("id", "state", "load", "wish", "buttons", "is_default")
+    list_display = ("id", "state", "load", "placement", "wish", "buttons", "is_default")
     list_filter = ("wish", "engine", "task", "found")
     search_fields = ("id", "source", "notes")
     actions = ("preload", "pin", "unload")
-    readonly_fields = ("state", "load", "found", "created", "changed")
+    readonly_fields = ("state", "load", "placement", "found", "created", "changed")
     fieldsets = (
         (None, {"fields": ("id", "source", "revision", "aliases", "task", "notes", "licence")}),
-        ("Now", {"fields": ("state", "load", "wish", "is_default")}),
+        ("Now", {"fields": ("state", "load", "placement", "wish", "is_default")}),
         (
             "Running it",
             {
@@ -122,6 +122,18 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         """How many requests run on it and wait for it."""
         status = _status(row)
         return f"{status.running} / {status.waiting}" if status else "–"
+
+    @admin.display(description="Fits")
+    def placement(self, row: CatalogueRow) -> SafeString | str:
+        """The rung of the ladder, how quick it is thought to be, and what that costs."""
+        status = _status(row)
+        place = status.place if status else None
+        if place is None:
+            return "–"
+        speed = place.tokens_per_second
+        rate = "" if speed is None else f", about {speed:.3g} tokens/s"
+        said = f"{place.rung} ({place.engine}, {place.devices} device(s){rate})"
+        return format_html('<span title="{}">{}</span>', place.quality, said)
 
     @admin.display(description="Ask")
     def buttons(self, row: CatalogueRow) -> SafeString:

@@ -34,11 +34,13 @@ def _check_possible(state: State, model: Model, now: float) -> None:
             round(failure.retry_at - now),
         )
     pinned = [r for r in state.replicas.values() if state.pinned(r) and r.model != model.id]
-    if place(model.need, state.devices, pinned) is None:
+    if model.refusal or place(model.need, state.devices, pinned) is None:
         raise ModelUnavailable(_why_never(state, model, pinned), 120)
 
 
 def _why_never(state: State, model: Model, pinned: list[Replica]) -> str:
+    if model.refusal:
+        return f"The model `{model.id}` does not fit. {model.refusal}"
     room = max(free_bytes(state.devices, pinned).values(), default=0) / 2**30
     needs = model.need.bytes_per_device / 2**30
     beside = " beside the pinned models" if pinned else ""

@@ -33,6 +33,7 @@ class Model:
 
     `replicas` is how many copies there may be; `sleep_bytes` what one that sleeps takes of the
     machine's memory (0: it cannot sleep), `asleep_bytes` what it still takes of each device.
+    `refusal` says why it can never be loaded, as far as that is known.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Model:
     replicas: int = 1
     sleep_bytes: int = 0
     asleep_bytes: int = 0
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,28 @@ from pathlib import Path
 CPU_SHARE = 0.75
 # vLLM's own default share; the rest is for the driver and for fragmentation.
 GPU_SHARE = 0.92
+# As their makers say, in bytes a second; the first name that is part of the driver's wins.
+GPU_BANDWIDTH = (
+    ("H200", 4.8e12),
+    ("H100 PCIe", 2.0e12),
+    ("H100", 3.35e12),
+    ("B200", 8.0e12),
+    ("A100", 2.0e12),
+    ("L40S", 864e9),
+    ("L40", 864e9),
+    ("L4", 300e9),
+    ("A40", 696e9),
+    ("A10", 600e9),
+    ("A6000", 768e9),
+    ("6000 Ada", 960e9),
+    ("V100", 900e9),
+    ("T4", 320e9),
+    ("5090", 1.79e12),
+    ("4090", 1.01e12),
+    ("3090", 936e9),
+)
+# Large enough to lie outside of every cache.
+PROBED_BYTES = 128 * 2**20
 # Of what is free at the start: engines that run need some as well.
 SLEEP_SHARE = 0.5
 
@@ -20,7 +43,8 @@ SLEEP_SHARE = 0.5
 class Device:
     """A place where models run: one GPU, or all CPUs of this machine together.
 
-    `memory_bytes` is what engines may use of it; `total_bytes` what it has.
+    `memory_bytes` is what engines may use of it; `total_bytes` what it has; `bandwidth` how many
+    bytes a second its memory gives (0: not known).
     """
 
     id: str
@@ -28,6 +52,7 @@ class Device:
     name: str
     memory_bytes: int
     total_bytes: int
+    bandwidth: float = 0.0
 
 
 def visible_devices(cpu_memory_bytes: int = 0) -> list[Device]:
@@ -40,7 +65,7 @@ def visible_devices(cpu_memory_bytes: int = 0) -> list[Device]:
         return gpus
     total = _memory_limit()
     usable = cpu_memory_bytes or int(total * CPU_SHARE)
-    return [Device("cpu", "cpu", _cpu_name(), usable, total)]
+    return [Device("cpu", "cpu", _cpu_name(), usable, total, _measured_bandwidth())]
 
 
 def sleep_memory_bytes(asked: int, devices: Sequence[Device]) -> int:
@@ -67,7 +92,18 @@ def _nvidia_gpus() -> list[Device]:
 def _gpu(line: str) -> Device:
     index, name, mebibytes = (part.strip() for part in line.split(","))
     total = int(mebibytes) * 2**20
-    return Device(index, "cuda", name, int(total * GPU_SHARE), total)
+    bandwidth = next((known for part, known in GPU_BANDWIDTH if part in name), 0.0)
+    return Device(index, "cuda", name, int(total * GPU_SHARE), total, bandwidth)
+
+
+def _measured_bandwidth() -> float:
+    """Bytes a second that one CPU reads from memory."""
+    import numpy as np
+
+    block = np.ones(PROBED_BYTES // 8)
+    began = time.perf_counter()
+    block.sum()
+    return PROBED_BYTES / (time.perf_counter() - began)
 
 
 def _memory_limit() -> int:

@@ -9,13 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from inference.catalogue import ModelCard
 from inference.decisions import Decision, Load, Ticket
 from inference.engines.base import Resources
-from inference.errors import EngineCrashed, InferenceError, LoadFailed, ShuttingDown, WaitTooLong
+from inference.errors import (
+    EngineCrashed,
+    InferenceError,
+    LoadFailed,
+    OutOfMemory,
+    ShuttingDown,
+    WaitTooLong,
+)
 from inference.fleet import Fleet
 from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
@@ -26,7 +34,11 @@ Stop = Callable[[], None]
 
 
 class Dispatcher:
-    """`find(model_id)` is the catalogue; `changed` is called after every step."""
+    """`find(model_id)` is the catalogue; `changed` is called after every step.
+
+    `step_down(model_id)` is asked for another way when a load runs out of memory, and says whether
+    there is one.
+    """
 
     def __init__(
         self,
@@ -36,6 +48,7 @@ class Dispatcher:
         clock: Callable[[], float],
         find: Callable[[str], ModelCard | None],
         changed: Callable[[], None],
+        step_down: Callable[[str], bool],
     ) -> None:
         self.scheduler = scheduler
         self.fleet = Fleet(self._engine_died, load_limit)
@@ -43,6 +56,7 @@ class Dispatcher:
         self._clock = clock
         self._find = find
         self._changed = changed
+        self._step_down = step_down
         self._granted: dict[str, asyncio.Future[int]] = {}
         self._stops: dict[str, Stop] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -174,6 +188,7 @@ class Dispatcher:
         if card is None:
             self._load_failed(load.replica, load.model, f"`{load.model}` left the catalogue.")
             return
+        card = replace(card, engine=load.need.engine or card.engine)
         resources = self._resources(card, load)
         await self._come_up(
             load.replica, load.model, self.fleet.start(load.replica, card, resources)
@@ -185,6 +200,8 @@ class Dispatcher:
     async def _come_up(self, replica_id: int, model: str, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
+        except OutOfMemory as error:
+            self._too_large(replica_id, model, error.message)
         except InferenceError as error:
             self._load_failed(replica_id, model, error.message)
         except Exception as error:
@@ -194,6 +211,13 @@ class Dispatcher:
         else:
             self.scheduler.loaded(replica_id, self._clock())
         self.step()
+
+    def _too_large(self, replica_id: int, model: str, reason: str) -> None:
+        if self._step_down(model):
+            logger.warning("%s ran out of memory and is tried another way: %s", model, reason)
+            self.scheduler.called_off(replica_id)
+        else:
+            self._load_failed(replica_id, model, f"{reason} There is no other way to make it fit.")
 
     def _load_failed(self, replica_id: int, model: str, reason: str) -> None:
         logger.error("%s did not load: %s", model, reason)
@@ -250,4 +274,8 @@ class Dispatcher:
             load.need.bytes_per_device,
             load.need.kv_cache_bytes,
             device.memory_bytes,
+            load.need.rung,
+            load.need.weights_per_device,
+            load.need.host_bytes,
+            self._logs.parent / "offload" / str(load.replica),
         )

@@ -12,7 +12,13 @@ from typing import Any
 
 from inference.catalogue import ModelCard
 from inference.engines.base import Engine, Resources, import_ahead, make_engine
-from inference.errors import EngineError, EngineTimeout, InferenceError, LoadFailed
+from inference.errors import (
+    EngineError,
+    EngineTimeout,
+    InferenceError,
+    LoadFailed,
+    OutOfMemory,
+)
 from inference.switches import Switch, Switches
 from inference.tasks import probe
 
@@ -53,7 +59,7 @@ class Fleet:
     async def start(self, replica_id: int, card: ModelCard, resources: Resources) -> None:
         """Start an engine and ask it for something small.
 
-        Raises LoadFailed with the cause in words; nothing is left running then.
+        Raises LoadFailed with the cause in words, or OutOfMemory; nothing is left running then.
         """
         engine = make_engine(card, resources)
         with self._timed(card.id, "load"):
@@ -179,5 +185,7 @@ async def _probe(engine: Engine, card: ModelCard) -> None:
         async with aclosing(engine.generate(prepared)) as outputs:
             async for _ in outputs:
                 pass
+    except OutOfMemory:
+        raise
     except InferenceError as error:
         raise LoadFailed(f"It did not answer a probe: {error.message}") from error

@@ -119,12 +119,16 @@ def asleep_or_gone(state: State, planned: Plan) -> tuple[list[int], list[int]]:
     """
     sleeping = [r for r in state.replicas.values() if r.host_bytes and r.id not in planned.wakes]
     sleeping = [r for r in sleeping if r.state is not ReplicaState.STOPPING or r.falling_asleep]
-    used = sum(r.host_bytes for r in sleeping)
+    used = sum(r.host_bytes for r in sleeping) + _offloaded(state, planned)
     spare = sorted(
         (r for r in sleeping if r.state is ReplicaState.SLEEPING), key=lambda r: r.last_used
     )
     sleeps: list[int] = []
     evictions: list[int] = []
+    while spare and used > state.limits.host_bytes:
+        oldest = spare.pop(0)
+        used -= oldest.host_bytes
+        evictions.append(oldest.id)
     for replica_id in planned.gone:
         model = state.models.get(state.replicas[replica_id].model)
         wanted = model.sleep_bytes if model and replica_id not in state.retired else 0
@@ -138,6 +142,12 @@ def asleep_or_gone(state: State, planned: Plan) -> tuple[list[int], list[int]]:
         else:
             evictions.append(replica_id)
     return sleeps, evictions
+
+
+def _offloaded(state: State, planned: Plan) -> int:
+    """Bytes of the machine's memory for weights that found no room on their devices."""
+    needs = [r.need for r in state.replicas.values() if r.need]
+    return sum(need.host_bytes for need in [*needs, *(load.need for load in planned.loads)])
 
 
 def _sleeping(state: State, planned: Plan, model: Model) -> Replica | None:

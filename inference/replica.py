@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from inference.decisions import Ticket
+from inference.sizing import Need
 
 
 class ReplicaState(enum.StrEnum):
@@ -40,7 +41,8 @@ class Replica:
     `closing` one makes room for another model: it takes only requests that rank before that one's.
     `share` is the integral of 1 / (running requests), in seconds. A sleeping one, and one that is
     on its way there (`falling_asleep`), keeps `bytes_asleep` of each device and `host_bytes` of the
-    machine's memory. All times are the scheduler's clock, seconds.
+    machine's memory. `need` is what it was loaded for. All times are the scheduler's clock, in
+    seconds.
     """
 
     id: int
@@ -63,6 +65,7 @@ class Replica:
     falling_asleep: bool = False
     bytes_asleep: int = 0
     host_bytes: int = 0
+    need: Need | None = None
 
     @property
     def idle(self) -> bool:

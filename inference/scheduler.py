@@ -136,6 +136,10 @@ class Scheduler(State):
             self.cancel(request_id, now)
         return failed
 
+    def called_off(self, replica_id: int) -> None:
+        """The replica did not fit and is tried another way: whoever waits for it waits on."""
+        self.replicas.pop(replica_id, None)
+
     def stopped(self, replica_id: int, now: float) -> None:
         """The replica was unloaded in good order: its memory is free."""
         if replica := self._remove(replica_id, now):
@@ -206,6 +210,7 @@ class Scheduler(State):
                 load.need.bytes_per_device,
                 load.need.kv_cache_bytes,
                 started=now,
+                need=load.need,
             )
             self.next_replica = max(self.next_replica, load.replica + 1)
         for replica_id in decision.wakes:

@@ -21,15 +21,16 @@ from inference.decisions import Limits, Model
 from inference.devices import Device, sleep_memory_bytes, visible_devices
 from inference.dispatch import Dispatcher
 from inference.errors import EngineCrashed, ModelNotFound, ModelUnavailable, ShuttingDown
-from inference.placement import place
+from inference.ladder import Ladder, Machine, below, of_card
+from inference.placement import free_bytes
 from inference.replica import Replica, ReplicaState
 from inference.requests import Question
 from inference.run import Early, Run
 from inference.scheduler import Scheduler
-from inference.sizing import Need
+from inference.sizing import Need, Weights
 from inference.status import Board, ModelStatus, Overview, Queued, Waiting
 from inference.tasks import check
-from inference.weights import local_folder, measure
+from inference.weights import free_disk, local_folder, measure
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], float]
@@ -57,11 +58,15 @@ class InferenceService:
             clock,
             lambda model: self._catalogue.find(model),
             self._note_ready,
+            self._step_down,
         )
         self._fleet = self._dispatcher.fleet
-        self._needs: dict[tuple[object, ...], Need] = {}
+        self._weights: dict[tuple[object, ...], Weights] = {}
+        # Of each model, by what it was measured as: the rung that ran out of memory.
+        self._failed: dict[tuple[object, ...], Need] = {}
         self._board = Board(self._scheduler, self._fleet, clock)
         self.devices: list[Device] = []
+        self._disk_bytes = 0
         self._started = False
         self.accepting = False
         self.ready = False
@@ -116,13 +121,13 @@ class InferenceService:
         return self._board.status(self.card(name))
 
     async def fits(self, card: ModelCard) -> bool:
-        """Whether the model can be found and would fit on this machine when nothing else ran."""
+        """Whether the model can be found and would fit as it is when nothing else ran."""
         try:
-            need = (await self._measured(card)).need
+            steps = self._ladder(card, await self._measured(card)).steps
         except ModelUnavailable as error:
             logger.info("%s is passed over: %s", card.id, error.message)
             return False
-        return place(need, self.devices, []) is not None
+        return bool(steps) and steps[0].rung == "full"
 
     async def set_cards(self, cards: list[ModelCard]) -> None:
         """The catalogue changed: measure what is new and follow the wishes."""
@@ -134,7 +139,7 @@ class InferenceService:
         models = []
         for card in known:
             try:
-                models.append(await self._measured(card))
+                models.append(self._model(card, await self._measured(card)))
             except ModelUnavailable as error:
                 logger.warning("%s cannot be loaded: %s", card.id, error.message)
         self._scheduler.set_models(models)
@@ -149,6 +154,7 @@ class InferenceService:
         """Look at the hardware and take requests; the catalogue comes by `set_cards`."""
         self.devices = await asyncio.to_thread(visible_devices, settings.CPU_MEMORY_BYTES)
         self._scheduler.devices = self.devices
+        self._disk_bytes = await asyncio.to_thread(free_disk, settings.LLMS_DATA)
         asleep = await asyncio.to_thread(
             sleep_memory_bytes, settings.SLEEP_MEMORY_BYTES, self.devices
         )
@@ -179,9 +185,10 @@ class InferenceService:
 
     async def _start(self, run: Run, card: ModelCard, early: Early | None) -> None:
         """Wait for a place. An engine found dead meanwhile costs the request only more waiting."""
-        if card.id not in self._scheduler.models:
-            model = await self._measured(card)
-            self._scheduler.set_models([*self._scheduler.models.values(), model])
+        if not self._replicas(card.id):
+            # What is pinned may have come or gone since the last look.
+            model = self._model(card, await self._measured(card))
+            self._scheduler.set_models([*self._others(card.id), model])
         while True:
             replica_id = await run.lease(early)
             try:
@@ -212,13 +219,18 @@ class InferenceService:
 
     # --- small questions -------------------------------------------------------------------------
 
-    async def _measured(self, card: ModelCard) -> Model:
-        args = json.dumps(dict(card.engine_args), sort_keys=True, default=str)
-        key = (card.source, card.revision, card.max_model_len, card.max_num_seqs, args)
-        if key not in self._needs:
-            kind = self.devices[0].kind if self.devices else "cpu"
-            self._needs[key] = await asyncio.to_thread(measure, card, kind)
-        need = self._needs[key]
+    async def _measured(self, card: ModelCard) -> Weights:
+        key = _key(card)
+        if key not in self._weights:
+            self._weights[key] = await asyncio.to_thread(measure, card)
+        return self._weights[key]
+
+    def _model(self, card: ModelCard, weights: Weights) -> Model:
+        """The card as the scheduler knows it, on the best rung that has not failed."""
+        ladder = self._ladder(card, weights)
+        failed = self._failed.get(_key(card))
+        need = below(ladder, failed) if failed else None
+        need = need or next(iter(ladder.steps), ladder.least)
         return Model(
             card.id,
             need,
@@ -228,10 +240,56 @@ class InferenceService:
             card.replicas,
             need.sleep_bytes,
             need.asleep_bytes_per_device,
+            ladder.refusal,
         )
+
+    def _ladder(self, card: ModelCard, weights: Weights) -> Ladder:
+        """The ways in which it fits beside what is pinned."""
+        pinned = [r for r in self._scheduler.replicas.values() if self._scheduler.pinned(r)]
+        rooms = free_bytes(self.devices, [r for r in pinned if r.model != card.id])
+        machine = Machine(
+            self.devices[0].kind if self.devices else "cpu",
+            tuple(sorted((max(0, room) for room in rooms.values()), reverse=True)),
+            min((device.bandwidth for device in self.devices), default=0.0),
+            self._scheduler.limits.host_bytes,
+            self._disk_bytes,
+        )
+        return of_card(card, weights, machine)
+
+    def _step_down(self, name: str) -> bool:
+        """A load ran out of memory: take the next rung; False where there is none."""
+        card, model = self._catalogue.find(name), self._scheduler.models.get(name)
+        if card is None or model is None or _key(card) not in self._weights:
+            return False
+        weights = self._weights[_key(card)]
+        following = below(self._ladder(card, weights), model.need)
+        if following is None:
+            self._failed.pop(_key(card), None)
+            return False
+        self._failed[_key(card)] = model.need
+        self._scheduler.set_models([*self._others(name), self._model(card, weights)])
+        return True
+
+    def _others(self, name: str) -> list[Model]:
+        return [model for model in self._scheduler.models.values() if model.id != name]
 
     def _replicas(self, model: str) -> list[Replica]:
         return [r for r in self._scheduler.replicas.values() if r.model == model]
+
+
+def _key(card: ModelCard) -> tuple[object, ...]:
+    """What decides how large a model is."""
+    args = json.dumps(dict(card.engine_args), sort_keys=True, default=str)
+    return (
+        card.engine,
+        card.source,
+        card.revision,
+        card.quantization,
+        card.max_model_len,
+        card.max_num_seqs,
+        card.rungs,
+        args,
+    )
 
 
 def _is_local(card: ModelCard) -> bool:

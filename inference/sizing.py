@@ -29,6 +29,9 @@ class Shape:
     head_dim: int
     context: int
     dtype_bytes: int
+    heads: int = 1
+    # Parameters of the tables of words, which are not put into fewer bits.
+    table: int = 0
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Shape:
@@ -43,7 +46,23 @@ class Shape:
             head_dim=int(text.get("head_dim") or hidden // heads),
             context=int(text.get("max_position_embeddings") or 2048),
             dtype_bytes=DTYPE_BYTES.get(dtype, 2),
+            heads=heads,
+            table=_table(text, hidden),
         )
+
+
+def _table(config: Mapping[str, Any], hidden: int) -> int:
+    one = int(config.get("vocab_size") or 0) * hidden
+    return one if config.get("tie_word_embeddings") else 2 * one
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model as its files say: `bytes` of weights in full; `quantized`: in few bits already."""
+
+    shape: Shape
+    bytes: int
+    quantized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +70,10 @@ class Need:
     """Bytes that one replica takes, on each of `devices` devices.
 
     Asleep it takes `sleep_bytes` of the machine's memory (0: it cannot sleep) and
-    `asleep_bytes_per_device` of each device.
+    `asleep_bytes_per_device` of each device. `engine` is the engine of this rung (empty: the
+    card's). Weights that are spread over memories: `weights_per_device` of them on each GPU,
+    `host_bytes` in the machine's memory. `tokens_per_second` of one answer is an estimate, None
+    where nothing is known of the hardware.
     """
 
     bytes_per_device: int
@@ -59,6 +81,11 @@ class Need:
     devices: int = 1
     sleep_bytes: int = 0
     asleep_bytes_per_device: int = 0
+    rung: str = "full"
+    engine: str = ""
+    weights_per_device: int = 0
+    host_bytes: int = 0
+    tokens_per_second: float | None = None
 
 
 def kv_cache_bytes(shape: Shape, context: int, max_num_seqs: int, kind: str) -> int:

@@ -9,6 +9,7 @@ from inference.abilities import abilities
 from inference.catalogue import ModelCard
 from inference.devices import Device
 from inference.fleet import Fleet
+from inference.ladder import QUALITY
 from inference.placement import free_bytes
 from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
@@ -31,6 +32,7 @@ class ModelStatus:
     is being done or what went wrong. `tier` is S for a pinned model, else A. `load_seconds` is the
     last measured load time. `capabilities` are the API's routes that the model answers.
     `abilities` are what requests may ask for, `switches` what its last loads and so on took.
+    `place` is None for a model that was not measured yet, or that does not fit.
     """
 
     card: ModelCard
@@ -45,6 +47,24 @@ class ModelStatus:
     load_seconds: float | None
     capabilities: tuple[str, ...] = ()
     switches: tuple[Switch, ...] = ()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How a model is made to fit: a rung of the ladder, and what to expect of it.
+
+    `loaded` says whether a copy runs so, or would when it is loaded next. `tokens_per_second` is an
+    estimate for one answer (memory bandwidth over the bytes that each token reads), None where it
+    is not known; `quality` is a note in words.
+    """
+
+    rung: str
+    engine: str
+    devices: int
+    loaded: bool
+    tokens_per_second: float | None
+    quality: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +173,22 @@ class Board:
             load_seconds=self._fleet.load_seconds.get(card.id),
             capabilities=capabilities(card),
             switches=self._fleet.switches.of(card.id),
+            place=self._place(card, replicas),
+        )
+
+    def _place(self, card: ModelCard, replicas: list[Replica]) -> Place | None:
+        loaded = next((r.need for r in replicas if r.state is ReplicaState.READY), None)
+        model = self._scheduler.models.get(card.id)
+        need = loaded or (model.need if model and not model.refusal else None)
+        if need is None:
+            return None
+        return Place(
+            need.rung,
+            need.engine or card.engine,
+            need.devices,
+            loaded is not None,
+            need.tokens_per_second,
+            QUALITY[need.rung],
         )
 
     def waiting(self, request_id: str) -> Waiting | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.conf import settings
 
 from inference.catalogue import ModelCard
 from inference.errors import ModelUnavailable
-from inference.sizing import Need, Shape, need
+from inference.sizing import Shape, Weights
 
 
 def local_folder(card: ModelCard) -> Path | None:
@@ -25,26 +26,23 @@ def source_of(card: ModelCard) -> str:
     return str(folder) if folder else card.source
 
 
-def measure(card: ModelCard, kind: str) -> Need:
-    """Bytes that one replica of this card takes on devices of this kind.
+def free_disk(folder: Path) -> int:
+    """Bytes that may still be written where this installation keeps its data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(folder).free
+
+
+def measure(card: ModelCard) -> Weights:
+    """What the model of this card is made of.
 
     Raises ModelUnavailable when neither the disk nor the Hub has a config for the source.
     """
     if card.engine == "echo":
         memory = int(card.engine_args.get("memory_bytes", 2**20))
-        kept = int(card.engine_args.get("sleep_bytes", 0))
-        return Need(memory, 0, sleep_bytes=kept)
+        return Weights(Shape(0, 0, 0, 0, 1), memory)
     folder = local_folder(card)
     config, weight_bytes = _from_folder(folder) if folder else _from_hub(card)
-    return need(
-        Shape.of(config),
-        weight_bytes,
-        context=card.max_model_len,
-        max_num_seqs=card.max_num_seqs,
-        devices=int(card.engine_args.get("tensor_parallel_size", 1)),
-        kind=kind,
-        can_sleep=bool(card.engine_args.get("enable_sleep_mode", True)),
-    )
+    return Weights(Shape.of(config), weight_bytes, "quantization_config" in config)
 
 
 def _from_folder(folder: Path) -> tuple[dict[str, Any], int]:

@@ -15,6 +15,7 @@ PURE = (
     "estimates",
     "fairness",
     "grants",
+    "ladder",
     "line",
     "outlook",
     "placement",

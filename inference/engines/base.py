@@ -117,7 +117,7 @@ def make_engine(card: ModelCard, resources: Resources) -> Engine:
     if card.engine == "echo":
         from inference.engines.echo import EchoEngine
 
-        return EchoEngine(card)
+        return EchoEngine(card, resources.rung)
     if card.task != "text-generation":
         from inference.engines.vllm_pooling import VllmPoolingEngine
 

@@ -19,6 +19,7 @@ from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
     LoadFailed,
+    OutOfMemory,
     UnsupportedParameter,
 )
 from inference.requests import (
@@ -35,15 +36,17 @@ class EchoEngine(Engine):
     """Numbered tokens at a set rate.
 
     `engine_args`: `tokens_per_second` (0: no pause), `load_seconds`, `context` (tokens),
-    `dimensions` (of vectors), `memory_bytes`, `fail_load` (the reason to give), `silent_after`
+    `dimensions` (of vectors), `memory_bytes`, `fail_load` (the reason to give),
+    `out_of_memory` (the rungs at which a load runs out of memory), `silent_after`
     (so many answers, the probe of the load among them, then not a word). It can sleep when it has
     `sleep_bytes` to keep meanwhile; then `sleep_seconds`, `wake_seconds` and `fail_wake`.
     """
 
-    def __init__(self, card: ModelCard) -> None:
+    def __init__(self, card: ModelCard, rung: str = "full") -> None:
         args = card.engine_args
         self.max_model_len = int(card.max_model_len or args.get("context", 2048))
         self._load_seconds = float(args.get("load_seconds", 0.0))
+        self._too_large = rung in args.get("out_of_memory", ())
         self._fail_load = str(args.get("fail_load", ""))
         self.can_sleep = bool(args.get("sleep_bytes"))
         self._sleep_seconds = float(args.get("sleep_seconds", 0.0))
@@ -59,6 +62,8 @@ class EchoEngine(Engine):
     async def start(self) -> None:
         """Take as long as the card says, then fail if it says so."""
         await asyncio.sleep(self._load_seconds)
+        if self._too_large:
+            raise OutOfMemory("There is not enough room for so many words.")
         if self._fail_load:
             raise LoadFailed(self._fail_load)
 

@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import gc
 import logging
+import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,6 +31,7 @@ from inference.errors import (
     EngineError,
     InvalidRequest,
     LoadFailed,
+    OutOfMemory,
     UnsupportedParameter,
 )
 from inference.requests import (
@@ -49,6 +51,14 @@ logger = logging.getLogger(__name__)
 
 DEATH_POLL_SECONDS = 0.25
 STOP_SECONDS = 10.0
+# Weights are put into 8 bits while they are loaded, with a scale for each tensor.
+EIGHT_BIT = {"8bit": "fp8_per_tensor"}
+# What torch, vLLM and the system say when a load takes more than there is.
+NO_MEMORY = re.compile(
+    r"out of memory|(can't|cannot) allocate memory|No available memory for the cache"
+    r"|available KV cache memory|is less than desired \w+ memory utilization|^MemoryError",
+    re.IGNORECASE,
+)
 # Some families read pictures with torchvision, and vLLM's CPU build comes without it.
 NEEDS = "No module named 'torchvision'"
 WITHOUT_TORCHVISION = (
@@ -84,7 +94,7 @@ class VllmBase(Engine):
             logger.debug("%s did not load", self._card.id, exc_info=True)
             # What broke in a child stands in its log; here vLLM only says that it broke.
             cause = child.last_error(self._resources.log) or in_words(error)
-            raise LoadFailed(WITHOUT_TORCHVISION if NEEDS in cause else cause[:500]) from error
+            raise load_error(cause) from error
         finally:
             if self._loading.done():
                 self._loading = None
@@ -123,7 +133,7 @@ class VllmBase(Engine):
             "dtype": card.dtype,
             "max_model_len": card.max_model_len,
             "max_num_seqs": card.max_num_seqs,
-            "quantization": card.quantization or None,
+            "quantization": card.quantization or EIGHT_BIT.get(resources.rung),
             "trust_remote_code": card.trust_remote_code,
             "load_format": "safetensors",
             "kv_cache_memory_bytes": resources.kv_cache_bytes,
@@ -138,7 +148,11 @@ class VllmBase(Engine):
             share = resources.bytes_per_device / resources.total_bytes_per_device
             args["gpu_memory_utilization"] = min(0.95, share)
             args["enable_sleep_mode"] = _knows_sleep()
-        return {**args, **card.engine_args}
+            in_a_row = int(card.engine_args.get("pipeline_parallel_size", 1))
+            args["tensor_parallel_size"] = len(resources.devices) // in_a_row
+        # These choose a rung; the engine is told by it.
+        own = {k: v for k, v in card.engine_args.items() if not k.startswith("load_in_")}
+        return {**args, **own}
 
     async def died(self) -> str:
         """Return once the EngineCore is gone."""
@@ -318,6 +332,13 @@ def _knows_sleep() -> bool:
 async def _said(output: Output) -> AsyncGenerator[Output, None]:
     """An answer that was found while the request was prepared."""
     yield output
+
+
+def load_error(cause: str) -> LoadFailed | OutOfMemory:
+    """Why a load failed, as an error of ours."""
+    if NO_MEMORY.search(cause):
+        return OutOfMemory(cause[:500])
+    return LoadFailed(WITHOUT_TORCHVISION if NEEDS in cause else cause[:500])
 
 
 def client_error(error: Exception, field: str | None) -> InvalidRequest | ContextLengthExceeded:

@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
+from inference import InferenceService
 from inference.requests import new_request_id
 from playground.accounts.usage import Meter, recorder
 
@@ -21,12 +22,31 @@ from .authentication import Caller, KeyAuthentication
 from .errors import error_response
 
 QUEUE_SECONDS = "x-llms-queue-seconds"
+PLACEMENT = "x-llms-placement"
 
 
 def queued(response: HttpResponse, seconds: float) -> HttpResponse:
     """The response, which also tells how long its request waited for its turn."""
     response[QUEUE_SECONDS] = f"{seconds:.3f}"
     return response
+
+
+def placed(response: HttpResponse, service: InferenceService, model: str) -> HttpResponse:
+    """The response, which also tells how its model was made to fit."""
+    for name, value in placement(service, model).items():
+        response[name] = value
+    return response
+
+
+def placement(service: InferenceService, model: str) -> dict[str, str]:
+    """The header that says how a model is made to fit; none where nobody knows yet."""
+    place = service.model_status(model).place
+    if place is None:
+        return {}
+    said = f"rung={place.rung}; engine={place.engine}; devices={place.devices}"
+    speed = place.tokens_per_second
+    speed_said = "" if speed is None else f"; estimated-tokens-per-second={speed:.3g}"
+    return {PLACEMENT: said + speed_said}
 
 
 class ApiView(APIView):

@@ -16,7 +16,7 @@ from playground.accounts.usage import Meter, Metered
 from playground.errors import error_body
 
 from .asking import ask
-from .base import QUEUE_SECONDS
+from .base import PLACEMENT, QUEUE_SECONDS, placement
 from .choices import total
 from .serializers import Call
 from .shapes import Shape, compact
@@ -78,11 +78,19 @@ async def sse(
     news = News(service, call.requests)
     try:
         async for comment in _until_open(news, opening):
+            if not begun:
+                headers.update(placement(service, call.model))
             begun = True
             yield comment
         stream, first = await opening
-        if stream.queue_seconds is not None and not begun:
-            headers[QUEUE_SECONDS] = f"{stream.queue_seconds:.3f}"
+        place = placement(service, call.model)
+        if begun and headers.get(PLACEMENT) != place.get(PLACEMENT):
+            # It was decided after the headers had gone out.
+            yield f": placement {place.get(PLACEMENT)}\n\n".encode()
+        if not begun:
+            headers.update(place)
+            if stream.queue_seconds is not None:
+                headers[QUEUE_SECONDS] = f"{stream.queue_seconds:.3f}"
         begun = True
         used += [first.usage] if first.usage else []
         yield shape.opening() + shape.chunk(first)

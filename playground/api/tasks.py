@@ -19,7 +19,7 @@ from inference.errors import EngineError
 from inference.requests import Output, Usage
 from playground.accounts.usage import metered
 
-from .base import ApiView, queued
+from .base import ApiView, placed, queued
 from .body import read_body, unhurried
 from .errors import json_bytes, json_response
 from .pictures import bring
@@ -77,7 +77,8 @@ class TaskView(ApiView):
                 found[output.index] = self.part(task, output)
                 usage = output.usage or usage
         parts = [found[i] for i in sorted(found)]
-        return queued(self.whole(task, parts, usage), usage.queue_seconds)
+        response = queued(self.whole(task, parts, usage), usage.queue_seconds)
+        return placed(response, service, task.question.model)
 
     def part(self, task: Task, output: Output) -> Any:
         """What becomes of one Output at once."""

@@ -17,7 +17,7 @@ from playground.accounts.usage import Meter
 from playground.errors import UnknownRoute
 
 from .asking import ask
-from .base import ApiView, queued
+from .base import ApiView, placed, queued
 from .body import read_body, unhurried
 from .choices import collect
 from .errors import json_response
@@ -142,7 +142,8 @@ async def whole(service: InferenceService, call: Call, shape: Shape, meter: Mete
     """The answer in one piece."""
     async with aclosing(await ask(service, call.requests, meter)) as outputs:
         answers = await collect(outputs, len(call.requests) * shape.candidates)
-    return queued(json_response(shape.whole(answers)), answers.usage.queue_seconds)
+    response = queued(json_response(shape.whole(answers)), answers.usage.queue_seconds)
+    return placed(response, service, call.model)
 
 
 def is_strict(request: HttpRequest) -> bool:
@@ -187,6 +188,8 @@ def live_body(status: ModelStatus) -> dict[str, Any]:
         "default": status.is_default,
         "aliases": list(status.card.aliases),
         "capabilities": list(status.capabilities),
+        "revision": status.card.revision or None,
+        "placement": dataclasses.asdict(status.place) if status.place else None,
     }
 
 

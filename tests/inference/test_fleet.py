@@ -14,6 +14,7 @@ from inference.engines.base import Resources
 from inference.engines.vllm import VllmEngine
 from inference.errors import EngineCrashed, EngineError, LoadFailed
 from inference.fleet import Fleet
+from inference.ladder import Machine, of_card
 from inference.sizing import ASLEEP_BYTES, Shape, need
 from inference.switches import KINDS, REMEMBERED, Switch, Switches, took
 from inference.weights import measure
@@ -194,8 +195,10 @@ def test_sleeping_weights_are_in_the_machines_memory() -> None:
 
 
 def test_card_says_what_an_echo_keeps() -> None:
-    assert measure(card(sleep_bytes=77, memory_bytes=GIB), "cpu").sleep_bytes == 77
-    assert measure(card(), "cpu").sleep_bytes == 0
+    for args, kept in (({"sleep_bytes": 77, "memory_bytes": GIB}, 77), ({}, 0)):
+        made = card(**args)
+        (step,) = of_card(made, measure(made), Machine("cpu", (GIB,))).steps
+        assert step.sleep_bytes == kept
 
 
 def test_budget_for_sleepers() -> None:

@@ -164,6 +164,14 @@ def _models() -> dict[str, Schema]:
     model = {"id": TEXT, "object": _const("model"), "created": COUNT, "owned_by": TEXT}
     engine = {"id": TEXT, "object": _const("engine"), "owner": TEXT, "ready": FLAG}
     states = _enum("unloaded", "loading", "ready", "draining", "stopping", "failed")
+    placement = {
+        "rung": _enum("full", "8bit", "4bit", "cpu_offload", "disk_offload"),
+        "engine": TEXT,
+        "devices": COUNT,
+        "loaded": FLAG,
+        "tokens_per_second": nullable(NUMBER) | {"description": "An estimate for one answer."},
+        "quality": TEXT,
+    }
     live = {
         "state": states,
         "detail": TEXT,
@@ -178,6 +186,8 @@ def _models() -> dict[str, Schema]:
         "aliases": _list(TEXT),
         "capabilities": _list(TEXT),
         "supported_parameters": _list(TEXT),
+        "revision": nullable(TEXT) | {"description": "The commit of a model from the Hub."},
+        "placement": nullable(_all(placement)),
     }
     return {
         "Model": _all(model),

@@ -23,6 +23,7 @@ HEADERS: dict[str, Schema] = {
 NOTES: dict[str, Schema] = {
     "x-llms-ignored": {"description": "Parameters that had no effect."},
     "x-llms-model": {"description": "The model that answered in place of an unknown one."},
+    "x-llms-placement": {"description": "How the model is made to fit, and its speed."},
     "x-llms-queue-seconds": {"description": "How long the request waited for its turn."},
 }
 STRICT: Schema = {
