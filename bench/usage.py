@@ -18,9 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference.requests import Output, Usage
+from playground.accounts.access import Caller
 
 if TYPE_CHECKING:
     from playground.accounts.usage import Recorder
+
+
+ALICE = Caller("user:1", 1, 1)
 
 
 class Answer:
@@ -57,7 +61,7 @@ async def counted(recorder: Recorder, ids: list[str]) -> None:
     from playground.accounts.usage import metered
 
     for request_id in ids:
-        meter = recorder.meter(request_id, "user:1", 1, "pocket", "chat")
+        meter = recorder.meter(request_id, ALICE, "pocket", "chat")
         async with aclosing(await metered(answer(), meter)) as outputs:
             async for _output in outputs:
                 pass

@@ -19,13 +19,15 @@ The server says:
     {"type": "error", "id", "error": {…}}   the same error object as the API's; ends the answer.
 
 Up to MAX_REPLIES answers run side by side. Closes: 1003 for a binary frame, 1007 for broken
-UTF-8, 1008 for too many messages, 1009 for one above MAX_FRAME bytes.
+UTF-8, 1008 for too many messages and for a person who was deactivated, 1009 for a frame above
+MAX_FRAME bytes. Without a sign-in where one is needed, the handshake is answered 403.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
@@ -37,10 +39,12 @@ from django.urls import path
 
 from inference import errors, get_service, requests
 from playground import frames
+from playground.accounts.access import Caller
+from playground.accounts.directory import directory
 from playground.accounts.usage import Meter, metered, recorder
-from playground.errors import BadValue, error_body
+from playground.errors import BadValue, WebError, error_body
 from playground.replies import Outbox, Pace, Tally
-from playground.visitors import account_of, may_ask, same_origin
+from playground.visitors import caller_of, same_origin
 
 MAX_REPLIES = 4
 MAX_FRAME = 2**20
@@ -57,21 +61,35 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.replies: dict[str, asyncio.Task[None]] = {}
         self.pace = Pace(BURST, PER_SECOND)
         self.closed = False
+        self.caller = Caller("anonymous")
+        self.farewell: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Run the connection; whatever ends it, no answer outlives it."""
         try:
             await super().__call__(scope, receive, send)
         finally:
+            directory.ignore(self.see_change)
             self.cancel_replies()
 
     async def connect(self) -> None:
         """Let the page in, and tell it the models."""
+        try:
+            self.caller = await caller_of(self.scope)
+        except WebError:
+            await self.close()
+            return
         if not same_origin(self.scope):
             await self.close()
             return
         await self.accept()
+        directory.listen(self.see_change)
         await self.say_models()
+
+    def see_change(self) -> None:
+        """Keys, people or groups changed: a person who may not come in any more has to go."""
+        if not self.closed and not directory.still_in(self.caller):
+            self.farewell = asyncio.create_task(self.hang_up(1008))
 
     async def disconnect(self, code: int) -> None:
         """Free every slot at once."""
@@ -100,7 +118,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self.say_models()
             elif kind == "chat":
                 name = frames.reply_id(frame)
-                self.start_reply(name, frame)
+                await self.start_reply(name, frame)
             elif kind == "stop":
                 name = frames.reply_id(frame)
                 self.stop_reply(name)
@@ -109,15 +127,16 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except Exception as exc:
             await self.say_error(name, exc)
 
-    def start_reply(self, name: str, frame: Mapping[str, Any]) -> None:
+    async def start_reply(self, name: str, frame: Mapping[str, Any]) -> None:
         """Start the answer as a task of its own."""
         if name in self.replies:
             raise BadValue(f"An answer with the id {name!r} is running.", "id")
         if len(self.replies) >= MAX_REPLIES:
             raise errors.AccountQueueFull(f"This page has {MAX_REPLIES} answers running already.")
-        may_ask(self.scope)
-        request = frames.chat_request(frame, account_of(self.scope))
-        task = asyncio.create_task(self.reply(name, request))
+        # Anew for each question: groups and limits may have changed.
+        self.caller = await caller_of(self.scope)
+        request = frames.chat_request(frame, self.caller.account)
+        task = asyncio.create_task(self.reply(name, self.caller, request))
         self.replies[name] = task
         task.add_done_callback(lambda _: self.replies.pop(name, None))
 
@@ -126,12 +145,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if task := self.replies.get(name):
             task.cancel()
 
-    async def reply(self, name: str, request: requests.GenerateRequest) -> None:
+    async def reply(self, name: str, caller: Caller, request: requests.GenerateRequest) -> None:
         """Answer one question, to its end, its failure or its stop."""
         tally = Tally(time.monotonic())
         try:
             model = get_service().card(request.model).id
-            meter = recorder.meter(request.request_id, request.account, None, model, "playground")
+            if not caller.terms_for(model):
+                raise errors.ModelNotFound(request.model or model)
+            request = dataclasses.replace(request, model=model, weight=caller.weight_for(model))
+            meter = recorder.meter(request.request_id, caller, model, "playground")
             await self.stream(name, request, tally, meter)
         except asyncio.CancelledError:
             # Nobody is left to tell when the socket is gone; else "stop" was asked for.
@@ -202,7 +224,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 "waiting": status.waiting,
             }
             for status in get_service().models()
-            if status.card.task == "text-generation"
+            if status.card.task == "text-generation" and self.caller.terms_for(status.card.id)
         ]
         await self.say(type="models", models=models)
 

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from playground import views
+from playground import people, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("status", views.status, name="status"),
+    path("join/<str:token>", people.join, name="join"),
     path("docs/api", views.api_docs, name="api-docs"),
 ]

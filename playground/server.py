@@ -28,6 +28,7 @@ from django.conf import settings
 from twisted.internet import defer
 
 from inference import errors, get_service
+from playground.accounts.directory import directory
 from playground.accounts.usage import recorder
 from playground.api.places import places
 from playground.asgi import application, is_api
@@ -73,6 +74,7 @@ class Server(DaphneServer):
 
     async def _start(self) -> None:
         recorder.start()
+        directory.start()
         await self._reconciler.start()
         await self._reconciler.announce(self._address)
 
@@ -131,6 +133,7 @@ class Server(DaphneServer):
         if self._start_up is not None:
             self._start_up.cancel()
         self._reconciler.stop()
+        directory.stop()
         await places.close()
         await get_service().shutdown(settings.DRAIN_SECONDS)
         for protocol in list(self.connections):

@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from playground.accounts.identity import address_account, client_address, user_account
+from playground.accounts.access import Caller
+from playground.accounts.directory import directory
+from playground.accounts.identity import address_account, client_address
 from playground.errors import BadKey
 
 Scope = Mapping[str, Any]
@@ -32,17 +34,20 @@ def same_origin(scope: Scope) -> bool:
     return bool(origin) and urlsplit(origin).netloc == header(scope, b"host")
 
 
-def may_ask(scope: Scope) -> None:
-    """Where keys are demanded of programs, a visitor must be signed in."""
-    if settings.AUTH_MODE == "key" and not scope["user"].is_authenticated:
-        raise BadKey("Sign in to ask a question.")
+async def caller_of(scope: Scope) -> Caller:
+    """Who asks: the person who is signed in, else whoever has the address.
 
-
-def account_of(scope: Scope) -> str:
-    """Whose share of the queue a question counts against: the person, else the address."""
+    Raises BadKey where a person is needed, or when this one was deactivated.
+    """
     user = scope["user"]
     if user.is_authenticated:
-        return user_account(user.pk)
+        person = await directory.person(user.pk)
+        if person is None:
+            raise BadKey("This account is not active any more.")
+        return person
+    if settings.AUTH_MODE == "key":
+        raise BadKey("Sign in to ask a question.")
     peer = (scope.get("client") or ("",))[0]
     forwarded = header(scope, b"x-forwarded-for")
-    return address_account(client_address(peer, forwarded, settings.TRUSTED_PROXIES))
+    address = client_address(peer, forwarded, settings.TRUSTED_PROXIES)
+    return await directory.stranger(address_account(address))

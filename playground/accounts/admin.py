@@ -1,24 +1,42 @@
-"""Keys in the admin: made here, shown once, revoked here. Usage records are only looked at."""
+"""Keys, groups, limits and usage in the admin, and the log of what staff did there."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from django.utils import timezone
+from django.urls import reverse
+from django.utils.html import format_html
 
-from .models import ApiKey, UsageRecord
+from .models import ApiKey, Group, Invitation, Membership, Quota, UsageRecord
+
+
+class LookedAt(admin.ModelAdmin):
+    """Rows that nobody changes."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(admin.ModelAdmin):
     """The text of a key appears in one message after it was made, and nowhere else."""
 
-    list_display = ("name", "owner", "shown", "created", "expires", "revoked")
-    list_filter = ("owner",)
-    search_fields = ("name", "owner__username", "last_four")
-    fields = ("owner", "name", "expires", "revoked")
+    list_display = ("name", "owner", "group", "shown", "created", "expires", "revoked")
+    list_filter = ("group",)
+    search_fields = ("name", "owner__username", "group__name", "last_four")
+    autocomplete_fields = ("owner",)
+    fields = ("owner", "group", "name", "allowed_models", "expires", "revoked")
     actions = ("revoke",)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ModelForm, change: bool) -> None:
@@ -31,12 +49,84 @@ class ApiKeyAdmin(admin.ModelAdmin):
     @admin.action(description="Revoke the chosen keys")
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """Takes effect within five seconds in every process."""
-        count = queryset.filter(revoked=None).update(revoked=timezone.now())
-        messages.success(request, f"{count} revoked.")
+        chosen = list(queryset.filter(revoked=None))
+        for key in chosen:
+            key.revoke()
+            self.log_change(request, key, "revoked")
+        messages.success(request, f"{len(chosen)} revoked.")
+
+
+class GroupQuotas(admin.TabularInline):
+    """A group's limits: one row for each member, one for all together."""
+
+    model = Quota
+    exclude = ("person",)
+    max_num = 2
+    extra = 0
+
+
+class Members(admin.TabularInline):
+    """Who is in a group."""
+
+    model = Membership
+    autocomplete_fields = ("user",)
+    extra = 0
+
+
+@admin.register(Group)
+class GroupAdmin(admin.ModelAdmin):
+    """Groups with their members and limits."""
+
+    list_display = ("name", "weight", "allowed_models", "is_default")
+    search_fields = ("name",)
+    fields = ("name", "weight", "allowed_models", "is_default")
+    inlines = (GroupQuotas, Members)
+
+
+@admin.register(Invitation)
+class InvitationAdmin(admin.ModelAdmin):
+    """Sign-up links. Like a key, a link is shown once."""
+
+    list_display = ("group", "created", "expires", "used", "places")
+    list_filter = ("group",)
+    fields = ("group", "expires", "places")
+
+    def save_model(
+        self, request: HttpRequest, obj: Invitation, form: ModelForm, change: bool
+    ) -> None:
+        if change:
+            return super().save_model(request, obj, form, change)
+        token = obj.draw()
+        super().save_model(request, obj, form, change)
+        link = request.build_absolute_uri(reverse("join", args=[token]))
+        messages.success(request, format_html("The link, shown only this once: {}", link))
+
+
+class PersonalQuotaForm(ModelForm):
+    """Whom it is for is not asked: here it is a person, who has to be named."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.instance.scope = Quota.Scope.PERSON
+        self.fields["person"].required = True
+
+
+@admin.register(Quota)
+class QuotaAdmin(admin.ModelAdmin):
+    """Limits of single persons; those of groups stand with the groups."""
+
+    list_display = ("person", *Quota.FIELDS)
+    search_fields = ("person__username",)
+    autocomplete_fields = ("person",)
+    fields = ("person", *Quota.FIELDS)
+    form = PersonalQuotaForm
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Quota]:
+        return super().get_queryset(request).exclude(person=None)
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(admin.ModelAdmin):
+class UsageRecordAdmin(LookedAt):
     """What requests cost, the newest first. Nobody changes what was measured."""
 
     list_display = (
@@ -49,6 +139,7 @@ class UsageRecordAdmin(admin.ModelAdmin):
         "completion_tokens",
         "cached_tokens",
         "queue_seconds",
+        "device_seconds",
         "outcome",
     )
     list_filter = ("outcome", "kind")
@@ -57,11 +148,12 @@ class UsageRecordAdmin(admin.ModelAdmin):
     # Counting a table of millions for every page would take longer than the page.
     show_full_result_count = False
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
-    def has_change_permission(self, request: HttpRequest, obj: UsageRecord | None = None) -> bool:
-        return False
+@admin.register(LogEntry)
+class LogEntryAdmin(LookedAt):
+    """Who of the staff changed what, and when."""
 
-    def has_delete_permission(self, request: HttpRequest, obj: UsageRecord | None = None) -> bool:
-        return False
+    list_display = ("action_time", "user", "content_type", "object_repr", "__str__")
+    list_filter = ("action_flag", "content_type")
+    search_fields = ("user__username", "object_repr", "change_message")
+    date_hierarchy = "action_time"

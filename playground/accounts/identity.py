@@ -16,6 +16,11 @@ def user_account(user_id: int) -> str:
     return f"user:{user_id}"
 
 
+def group_account(group_id: int) -> str:
+    """The account of a class key: whoever uses it is one caller."""
+    return f"group:{group_id}"
+
+
 def address_account(address: str) -> str:
     """The account of an address. One IPv6 customer owns a whole /64, so that counts as one."""
     try:

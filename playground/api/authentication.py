@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from django.conf import settings
 from django.http import HttpRequest
 
-from playground.accounts.identity import address_account, client_address, user_account
-from playground.accounts.keys import KeyCache, KeyOwner, keys
+from playground.accounts.access import Caller
+from playground.accounts.directory import Directory, directory
+from playground.accounts.identity import address_account, client_address
 from playground.errors import BadKey, DatabaseUnavailable
 
 NO_KEY = (
@@ -18,37 +17,27 @@ NO_KEY = (
 WRONG_KEY = "Incorrect API key provided. Ask the administrator of this server for a key."
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """What the service is told of whoever asks."""
-
-    account: str
-    user_id: int | None = None
-    key_id: int | None = None
-
-
 class KeyAuthentication:
     """AUTH_MODE=open takes any key and none, AUTH_MODE=key only a live one of ours."""
 
-    def __init__(self, cache: KeyCache = keys) -> None:
-        self._cache = cache
+    def __init__(self, known: Directory = directory) -> None:
+        self._directory = known
 
     async def caller_of(self, request: HttpRequest) -> Caller:
         """The caller, or BadKey. In open mode a key of ours still says whose account it is."""
         text = _bearer(request.META.get("HTTP_AUTHORIZATION", ""))
         if settings.AUTH_MODE == "open":
-            owner = await self._owner_if_known(text)
-            return _person(owner) if owner else _stranger(request)
+            return await self._known(text) or await self._directory.stranger(_address(request))
         if not text:
             raise BadKey(NO_KEY)
-        owner = await self._cache.owner_of(text)
-        if owner is None:
+        caller = await self._directory.by_key(text)
+        if caller is None:
             raise BadKey(WRONG_KEY)
-        return _person(owner)
+        return caller
 
-    async def _owner_if_known(self, text: str) -> KeyOwner | None:
+    async def _known(self, text: str) -> Caller | None:
         try:
-            return await self._cache.owner_of(text)
+            return await self._directory.by_key(text)
         except DatabaseUnavailable:
             return None
 
@@ -66,11 +55,7 @@ def _bearer(header: str) -> str:
     return text.strip() if scheme.lower() == "bearer" else ""
 
 
-def _person(owner: KeyOwner) -> Caller:
-    return Caller(user_account(owner.user_id), owner.user_id, owner.key_id)
-
-
-def _stranger(request: HttpRequest) -> Caller:
+def _address(request: HttpRequest) -> str:
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     peer = request.META.get("REMOTE_ADDR", "")
-    return Caller(address_account(client_address(peer, forwarded, settings.TRUSTED_PROXIES)))
+    return address_account(client_address(peer, forwarded, settings.TRUSTED_PROXIES))

@@ -14,11 +14,12 @@ from django.http.response import HttpResponseBase
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
-from inference import InferenceService
+from inference import InferenceService, ModelCard, ModelStatus, errors, get_service
 from inference.requests import new_request_id
+from playground.accounts.access import Caller
 from playground.accounts.usage import Meter, recorder
 
-from .authentication import Caller, KeyAuthentication
+from .authentication import KeyAuthentication
 from .errors import error_response
 
 QUEUE_SECONDS = "x-llms-queue-seconds"
@@ -83,10 +84,18 @@ class ApiView(APIView):
 
     def meter(self, model: str, questions: int = 1, n: int = 1) -> Meter:
         """What counts the cost of this request, once it asks a model."""
-        caller = self.caller
-        return recorder.meter(
-            self.request_id, caller.account, caller.key_id, model, self.kind, questions, n
-        )
+        return recorder.meter(self.request_id, self.caller, model, self.kind, questions, n)
+
+    def card(self, name: str | None) -> ModelCard:
+        """The card for a name. What the caller may not use does not exist: ModelNotFound."""
+        card = get_service().card(name)
+        if self.caller.terms_for(card.id) is None:
+            raise errors.ModelNotFound(name or card.id)
+        return card
+
+    def statuses(self) -> list[ModelStatus]:
+        """Every model that the caller may use, and how it is doing."""
+        return [s for s in get_service().models() if self.caller.terms_for(s.card.id)]
 
     def service_headers(self, elapsed_ms: int) -> dict[str, str]:
         """What users of OpenAI put into their bug reports. The id is ours, never the caller's."""

@@ -51,12 +51,13 @@ class TaskView(ApiView):
             lambda: serializer.to_task(read_body(request), strict=is_strict(request)),
         )
         asked = model or task.question.model
-        card = service.card(asked)
+        card = self.card(asked)
         self.headers |= notes(task.ignored, card, asked)
         question = dataclasses.replace(
             task.question,
             model=card.id,
             account=self.caller.account,
+            weight=self.caller.weight_for(card.id),
             request_id=self.request_id,
         )
         question = await bring(question)

@@ -43,7 +43,7 @@ class GenerateView(ApiView):
         """Answer, streamed or whole."""
         service = get_service()
         call = await unhurried(request, lambda: self.read(request))
-        call = self.addressed(call, service, model)
+        call = self.addressed(call, model)
         brought = [await bring(each) for each in call.requests]
         call = dataclasses.replace(call, requests=tuple(brought))
         shape = self.shape_class(call, call.model, self.request_id)
@@ -58,16 +58,17 @@ class GenerateView(ApiView):
         """The checked body."""
         return self.serializer_class.shared().to_call(read_body(request), strict=is_strict(request))
 
-    def addressed(self, call: Call, service: InferenceService, model: str) -> Call:
+    def addressed(self, call: Call, model: str) -> Call:
         """The call with the model's card, the caller and our own ids in its requests."""
         asked = model or call.model
-        card = service.card(asked)
+        card = self.card(asked)
         self.headers |= notes(call.ignored, card, asked)
         requests = tuple(
             dataclasses.replace(
                 request,
                 model=card.id,
                 account=self.caller.account,
+                weight=self.caller.weight_for(card.id),
                 request_id=f"{self.request_id}-{i}",
             )
             for i, request in enumerate(call.requests)
@@ -96,7 +97,7 @@ class ModelsView(ApiView):
 
     async def get(self, request: HttpRequest) -> HttpResponse:
         """Every model that may be asked for, loaded or not."""
-        data = [model_body(status.card) for status in get_service().models()]
+        data = [model_body(status.card) for status in self.statuses()]
         return json_response({"object": "list", "data": data})
 
 
@@ -105,8 +106,7 @@ class ModelView(ApiView):
 
     async def get(self, request: HttpRequest, model: str) -> HttpResponse:
         """One model and how it is doing."""
-        service = get_service()
-        status = service.model_status(service.card(model).id)
+        status = get_service().model_status(self.card(model).id)
         return json_response(model_body(status.card) | {"llms": live_body(status)})
 
 
@@ -115,7 +115,7 @@ class EnginesView(ApiView):
 
     async def get(self, request: HttpRequest) -> HttpResponse:
         """Every model in the older words."""
-        data = [engine_body(status) for status in get_service().models()]
+        data = [engine_body(status) for status in self.statuses()]
         return json_response({"object": "list", "data": data})
 
 
@@ -124,8 +124,7 @@ class EngineView(ApiView):
 
     async def get(self, request: HttpRequest, model: str) -> HttpResponse:
         """One model in the older words."""
-        service = get_service()
-        return json_response(engine_body(service.model_status(service.card(model).id)))
+        return json_response(engine_body(get_service().model_status(self.card(model).id)))
 
 
 class UnknownView(ApiView):

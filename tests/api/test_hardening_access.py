@@ -21,7 +21,7 @@ from tests.api.test_errors import ROUTES
 from tests.api.test_keys import guarded, key, make_key
 from tests.api.witness import unharmed
 from tests.conftest import MakeServer
-from tests.servers import RunningServer
+from tests.servers import RunningServer, wait_until
 
 __all__ = ["guarded", "key"]
 # Routes that answer without a key, whatever the mode. Everything else has to be 401, 403 or 302.
@@ -136,6 +136,43 @@ def test_paths_and_proxies_play_no_tricks(open_server: RunningServer) -> None:
         said = raw(open_server, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1")
         assert said.split()[1] in ("400", "404"), said[:300]
         assert "root:" not in said
+
+
+# A4
+def test_a_scoped_key_knows_no_other_model(guarded: RunningServer) -> None:
+    command = ("keys", "create", "--name", "scoped", "--models", "echo,echo-embed")
+    make_key(guarded, "first", "scoped-user")
+    text = guarded.manage(*command, "--owner", "scoped-user").stdout.strip()
+    headers = {"authorization": f"Bearer {text}"}
+    with httpx.Client(base_url=guarded.url, headers=headers) as client:
+        assert client.post(TEXT, json={"prompt": "x"}).status_code == 200
+        for path in ("/v1/models", "/v1/engines"):
+            assert {m["id"] for m in client.get(path).json()["data"]} == {"echo", "echo-embed"}
+        asked = (
+            client.post(TEXT, json={"model": "echo-slow", "prompt": "x"}),
+            client.post(CHAT, json={"model": "echo-slow", "messages": user("x"), "stream": True}),
+            client.post(
+                "/v1/rerank", json={"model": "echo-rerank", "query": "", "documents": [""]}
+            ),
+            client.get("/v1/models/echo-slow"),
+            client.get("/v1/engines/echo-slow"),
+        )
+        for response in asked:
+            assert response.status_code == 404
+            assert error_of(response)["code"] == "model_not_found"
+
+
+def test_a_class_key_ends_at_its_date(guarded: RunningServer) -> None:
+    guarded.manage("groups", "set", "class", "--weight", "0.5")
+    command = ("keys", "create", "--group", "class", "--name", "class", "--days")
+    text = guarded.manage(*command, str(2 / 86400)).stdout.strip()
+    headers = {"authorization": f"Bearer {text}"}
+
+    def status() -> int:
+        return httpx.get(f"{guarded.url}/v1/models", headers=headers).status_code
+
+    assert status() == 200
+    wait_until(lambda: status() == 401, 10, "the class is over")
 
 
 # A5

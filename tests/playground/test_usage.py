@@ -17,6 +17,7 @@ from django.test import Client
 
 from inference.errors import EngineCrashed, QueueFull
 from inference.requests import Output, Usage
+from playground.accounts.access import Caller
 from playground.accounts.models import UsageRecord
 from playground.accounts.usage import Meter, Recorder, metered, recording, spool
 from playground.accounts.usage.recording import store
@@ -51,7 +52,7 @@ def recorder(tmp_path: Path) -> Recorder:
 
 
 def meter_of(recorder: Recorder, **more: Any) -> Meter:
-    return recorder.meter(uuid.uuid4().hex, "user:1", None, "echo", "chat", **more)
+    return recorder.meter(uuid.uuid4().hex, Caller("user:1", 1), "echo", "chat", **more)
 
 
 class Answering:

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from playground import visitors
+from playground.accounts.access import UNBOUND
+from playground.accounts.directory import Directory
+from playground.accounts.snapshot import Snapshot
 from playground.errors import BadKey
-from playground.visitors import account_of, may_ask, same_origin
+from playground.visitors import caller_of, same_origin
 
 ALICE = SimpleNamespace(is_authenticated=True, pk=7)
 STRANGER = SimpleNamespace(is_authenticated=False, pk=None)
@@ -39,16 +43,29 @@ def test_an_origin_that_the_operator_trusts_comes_in(settings: Any) -> None:
     assert same_origin(scope(origin="https://desk.example", host="llm.example"))
 
 
-def test_strangers_may_not_ask_where_keys_are_demanded(settings: Any) -> None:
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alice is the only person."""
+    snapshot = Snapshot((), {}, frozenset(), {}, frozenset({7}), (UNBOUND,), float("inf"))
+    found = Directory(lambda: snapshot, lambda: ())
+    monkeypatch.setattr(visitors, "directory", found)
+
+
+async def test_strangers_may_not_come_in_where_keys_are_demanded(
+    settings: Any, known: None
+) -> None:
     settings.AUTH_MODE = "key"
-    may_ask(scope(ALICE))
-    with pytest.raises(BadKey):
-        may_ask(scope(STRANGER))
+    assert (await caller_of(scope(ALICE))).user_id == 7
+    for nobody in (STRANGER, SimpleNamespace(is_authenticated=True, pk=8)):
+        with pytest.raises(BadKey):
+            await caller_of(scope(nobody))
 
 
-def test_account_is_the_person_else_the_address_behind_trusted_proxies(settings: Any) -> None:
+async def test_account_is_the_person_else_the_address_behind_trusted_proxies(
+    settings: Any, known: None
+) -> None:
     settings.TRUSTED_PROXIES = ("10.0.0.1",)
-    assert account_of(scope(ALICE)) == "user:7"
-    assert account_of(scope(x_forwarded_for="9.9.9.9")) == "ip:1.2.3.4"
+    assert (await caller_of(scope(ALICE))).account == "user:7"
+    assert (await caller_of(scope(x_forwarded_for="9.9.9.9"))).account == "ip:1.2.3.4"
     proxied = scope(client=("10.0.0.1", 5), x_forwarded_for="6.6.6.6, 9.9.9.9")
-    assert account_of(proxied) == "ip:9.9.9.9"
+    assert (await caller_of(proxied)).account == "ip:9.9.9.9"

@@ -11,6 +11,7 @@ from inference import Answer
 from inference.errors import Refused, RequestError
 from inference.requests import Output, Usage
 
+from ..access import Caller
 from ..models import UsageRecord
 
 Outcome = UsageRecord.Outcome
@@ -37,16 +38,15 @@ class Meter:
     """One request of one caller: `prompts` questions, each answered `n` times."""
 
     __slots__ = (
-        "_finals", "_granted", "_n", "_prompts", "_questions", "_register", "_started", "account",
-        "ended", "key_id", "kind", "model", "outcome", "request_id", "tokens", "when",
+        "_finals", "_granted", "_n", "_prompts", "_questions", "_register", "_started",
+        "caller", "ended", "kind", "model", "outcome", "request_id", "tokens", "when",
     )  # fmt: skip
 
     def __init__(
         self,
         register: Register,
         request_id: str,
-        account: str,
-        key_id: int | None,
+        caller: Caller,
         model: str,
         kind: str,
         questions: int = 1,
@@ -54,8 +54,7 @@ class Meter:
     ) -> None:
         self._register = register
         self.request_id = request_id
-        self.account = account
-        self.key_id = key_id
+        self.caller = caller
         self.model = model
         self.kind = kind
         self.tokens = 0
@@ -99,8 +98,8 @@ class Meter:
         return {
             "request_id": self.request_id,
             "when": self.when,
-            "account": self.account,
-            "key_id": self.key_id,
+            "account": self.caller.account,
+            "key_id": self.caller.key_id,
             "model": self.model,
             "kind": self.kind,
             "prompt_tokens": used.prompt_tokens,

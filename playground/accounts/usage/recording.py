@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connection
 
+from ..access import Caller
 from ..models import UsageRecord
 from . import spool
 from .meter import Meter
@@ -55,15 +56,14 @@ class Recorder:
     def meter(
         self,
         request_id: str,
-        account: str,
-        key_id: int | None,
+        caller: Caller,
         model: str,
         kind: str,
         questions: int = 1,
         n: int = 1,
     ) -> Meter:
         """A meter for one request; see `Meter`."""
-        return Meter(self, request_id, account, key_id, model, kind, questions, n)
+        return Meter(self, request_id, caller, model, kind, questions, n)
 
     def begin(self, meter: Meter) -> None:
         """A request runs."""

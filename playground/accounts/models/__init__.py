@@ -1,0 +1,8 @@
+"""People's keys and groups, and what requests cost."""
+
+from ..digests import digest_of
+from .groups import Group, Invitation, Membership, Quota
+from .keys import ApiKey
+from .records import UsageRecord
+
+__all__ = ["ApiKey", "Group", "Invitation", "Membership", "Quota", "UsageRecord", "digest_of"]
