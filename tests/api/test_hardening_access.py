@@ -28,6 +28,14 @@ __all__ = ["guarded", "key"]
 PROBES = {"/healthz", "/readyz"}
 BOARD = {"/status", "/v1/status"}
 PUBLIC = {*PROBES, *BOARD, "/v1/openapi.json", "/", "/docs/api", "/admin/login/"}
+SOON_OVER = """
+from datetime import timedelta
+from django.utils import timezone
+from playground.accounts.models import ApiKey
+key = ApiKey.objects.get(name="class")
+key.expires = timezone.now() + timedelta(seconds=1)
+key.save()
+"""
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 ASKED = (
     "/v1/models", "/v1/models/echo", "/v1/models/nope", "/v1/engines", "/v1/engines/echo",
@@ -152,7 +160,7 @@ def test_a_scoped_key_knows_no_other_model(guarded: RunningServer) -> None:
             client.post(TEXT, json={"model": "echo-slow", "prompt": "x"}),
             client.post(CHAT, json={"model": "echo-slow", "messages": user("x"), "stream": True}),
             client.post(
-                "/v1/rerank", json={"model": "echo-rerank", "query": "", "documents": [""]}
+                "/v1/rerank", json={"model": "echo-rerank", "query": "a", "documents": ["b"]}
             ),
             client.get("/v1/models/echo-slow"),
             client.get("/v1/engines/echo-slow"),
@@ -164,14 +172,15 @@ def test_a_scoped_key_knows_no_other_model(guarded: RunningServer) -> None:
 
 def test_a_class_key_ends_at_its_date(guarded: RunningServer) -> None:
     guarded.manage("groups", "set", "class", "--weight", "0.5")
-    command = ("keys", "create", "--group", "class", "--name", "class", "--days")
-    text = guarded.manage(*command, str(2 / 86400)).stdout.strip()
+    command = ("keys", "create", "--group", "class", "--name", "class", "--days", "1")
+    text = guarded.manage(*command).stdout.strip()
     headers = {"authorization": f"Bearer {text}"}
 
     def status() -> int:
         return httpx.get(f"{guarded.url}/v1/models", headers=headers).status_code
 
     assert status() == 200
+    guarded.shell(SOON_OVER)
     wait_until(lambda: status() == 401, 10, "the class is over")
 
 
