@@ -18,6 +18,7 @@ from inference.requests import Message
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 MAX_PIXELS = 25_000_000
 MAX_PIXELS_TOGETHER = 50_000_000
+NO_PICTURE = "This is no PNG, JPEG, WebP or GIF."
 
 
 def has_pictures(messages: Sequence[Message] | None) -> bool:
@@ -53,10 +54,18 @@ def _pictures(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
 
 
 def _pixels(address: str, param: str) -> int:
+    try:
+        raw = base64.b64decode(address.partition(",")[2], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(NO_PICTURE, param) from error
+    return measured(raw, param)
+
+
+def measured(raw: bytes, param: str) -> int:
+    """The number of its pixels, by its header. Raises InvalidRequest for too many of them."""
     from PIL import Image
 
     try:
-        raw = base64.b64decode(address.partition(",")[2], validate=True)
         with warnings.catch_warnings():
             # The library's own alarm sounds at more than our limit.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -64,8 +73,8 @@ def _pixels(address: str, param: str) -> int:
                 width, height = picture.size
     except Image.DecompressionBombError as error:
         raise _too_large(param) from error
-    except (binascii.Error, OSError, SyntaxError, ValueError) as error:
-        raise InvalidRequest("This is no PNG, JPEG, WebP or GIF.", param) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InvalidRequest(NO_PICTURE, param) from error
     if width * height > MAX_PIXELS:
         raise _too_large(param)
     return width * height
