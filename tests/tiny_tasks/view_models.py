@@ -51,16 +51,15 @@ def image_features(folder: Path) -> None:
 def segmentation(folder: Path) -> None:
     import transformers as t
 
-    config = t.SegformerConfig(
-        depths=[1, 1, 1, 1],
-        hidden_sizes=[8, 8, 16, 16],
-        num_attention_heads=[1, 1, 2, 2],
-        decoder_hidden_size=16,
-        initializer_range=0.4,
+    config = t.BeitConfig(
+        **(VIT | {"num_hidden_layers": 4}),
+        out_indices=[1, 2, 3, 4],
+        pool_scales=[1, 2],
+        use_auxiliary_head=False,
         **names(THINGS),
     )
-    t.SegformerForSemanticSegmentation(config).eval().save_pretrained(folder)
-    t.SegformerImageProcessorPil(size=SIZE).save_pretrained(folder)
+    t.BeitForSemanticSegmentation(config).eval().save_pretrained(folder)
+    t.BeitImageProcessor(size=SIZE, do_center_crop=False).save_pretrained(folder)
 
 
 def detection(folder: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import string
 from typing import Any
 
-WORDS = (
-    "the a is of in on and this that example photo sound what who where how many city cat dog "
-    "france paris berlin tea house red blue good bad says name age year animals sports world"
-).split()
+SENTENCES = """\
+the a is of in on and this that example photo sound what who where how many city cat dog france
+paris berlin tea house red blue good bad says name age year animals sports world"""
+WORDS = SENTENCES.split()
 SIGNS = [*string.ascii_lowercase, *string.digits, *".,?!:-'"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inference.engines.loading import Loading
 from inference.engines.program import Call
 from inference.errors import InvalidRequest, LoadFailed
 from inference.requests import Media
@@ -50,21 +51,12 @@ KINDS: Mapping[str, type[Kind]] = {
 
 
 class PipelineProgram:
-    """One model for one task. Arguments as in `Origin`."""
+    """One model for one task; `loading` are the fields of `Loading`."""
 
-    def __init__(
-        self,
-        task: str,
-        source: str,
-        revision: str | None = None,
-        device: str = "cpu",
-        dtype: str = "auto",
-        more: Mapping[str, Any] | None = None,
-    ) -> None:
-        origin = Origin(source, revision or None, device, dtype, more or {})
+    def __init__(self, task: str, **loading: Any) -> None:
         if task not in KINDS:
             raise LoadFailed(f"There is no way here to run a model for {task}.")
-        self._kind = KINDS[task](task, origin)
+        self._kind = KINDS[task](task, Origin(Loading(**loading)))
 
     def load(self) -> Mapping[str, Any]:
         """Load the model."""
