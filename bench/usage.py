@@ -30,6 +30,8 @@ ALICE = Caller("user:1", 1, 1)
 class Answer:
     """What a service gives: here a stream of one token."""
 
+    device_seconds = 0.001
+
     def __init__(self) -> None:
         self._outputs = self._one()
 

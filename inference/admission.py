@@ -55,10 +55,12 @@ def _check_places(state: State, ticket: Ticket, now: float) -> None:
         message = "The server's queue is full. Try again later."
         raise QueueFull(message, _retry_after(state, ticket, now))
     account = state.fairness.accounts.get(ticket.account)
-    if account is not None and account.waiting >= state.limits.account_queue:
+    places = state.limits.account_queue if ticket.places is None else ticket.places
+    if (account.waiting if account else 0) >= places:
         raise AccountQueueFull(
-            f"You have {state.limits.account_queue} requests waiting; that is the limit.",
+            f"You have {places} requests waiting; that is the limit.",
             _retry_after(state, ticket, now),
+            places,
         )
 
 

@@ -54,6 +54,7 @@ class Ticket:
     `prompt_tokens` and `max_tokens` (of the answer) are 0 where they are not known yet.
     `generated` counts the tokens that it already got before it was preempted, `preempted` how often
     that happened. `prefix` names the start of its prompt, so that equal ones meet in one replica.
+    `places`: so many requests of its account may wait, if that is not the same for everybody.
     """
 
     request_id: str
@@ -68,6 +69,7 @@ class Ticket:
     generated: int = 0
     preempted: int = 0
     prefix: int = 0
+    places: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

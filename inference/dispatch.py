@@ -25,7 +25,7 @@ from inference.errors import (
     WaitTooLong,
 )
 from inference.fleet import Fleet
-from inference.replica import Replica, ReplicaState
+from inference.replica import Lease, Replica, ReplicaState
 from inference.scheduler import Scheduler
 from inference.weights import source_of
 
@@ -92,6 +92,11 @@ class Dispatcher:
             raise
         finally:
             self._granted.pop(request_id, None)
+
+    def held(self, request_id: str) -> tuple[Replica, Lease] | None:
+        """The lease of a running request, and on which replica; None when it has none any more."""
+        lease = self.scheduler.running.get(request_id)
+        return (self.scheduler.replicas[lease.replica], lease) if lease else None
 
     def stoppable(self, request_id: str, stop: Stop) -> None:
         """`stop` is called when the request has to make room for others."""

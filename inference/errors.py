@@ -75,7 +75,11 @@ class QueueFull(Refused):
 
 
 class AccountQueueFull(Refused):
-    """The caller's own queue places are used up."""
+    """The caller's own queue places are used up; `limit` is how many there are."""
+
+    def __init__(self, message: str, retry_after: int = 5, limit: int = 0) -> None:
+        super().__init__(message, retry_after)
+        self.limit = limit
 
 
 class WaitTooLong(Refused):

@@ -78,6 +78,12 @@ class Replica:
         asleep = self.state is ReplicaState.SLEEPING
         return self.bytes_asleep if asleep else self.bytes_per_device
 
+    def cost(self, lease: Lease, now: float) -> float:
+        """Device-seconds that a request has cost since it was granted, as long as it holds it."""
+        running = len(self.leases)
+        open_share = (now - self.share_at) / running if running else 0.0
+        return (self.share + open_share - lease.mark) * len(self.devices)
+
     def spend(self, now: float) -> None:
         """Bring `share` up to date; before each change of the leases."""
         if self.leases:

@@ -93,12 +93,14 @@ Prompt = str | tuple[int, ...]
 class Question:
     """What every request says.
 
-    `account`, `weight` and `lane` are all that is known of the caller.
+    `account`, `weight`, `lane` and `queue_places` (how many of the account's requests may wait;
+    None: as many as anybody's) are all that is known of the caller.
     """
 
     model: str
     account: str = "anonymous"
     weight: float = 1.0
+    queue_places: int | None = None
     lane: Lane = Lane.INTERACTIVE
     request_id: str = field(default_factory=new_request_id)
 

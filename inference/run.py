@@ -14,6 +14,7 @@ from inference.decisions import Ticket
 from inference.dispatch import Dispatcher
 from inference.engines.base import Engine, Prepared
 from inference.errors import EngineCrashed, EngineTimeout, Preempted, ShuttingDown
+from inference.replica import Lease, Replica
 from inference.requests import PULSE, GenerateRequest, Output, Question
 
 # How often an answer that waits for its next turn shows that it is alive.
@@ -57,6 +58,8 @@ class Run:
         self._complete = False
         self._requeued: asyncio.Task[None] | None = None
         self._finished = False
+        self._held: tuple[Replica, Lease] | None = None
+        self._spent = 0.0
 
     async def lease(self, early: Early | None) -> int:
         """Queue for a replica; its id."""
@@ -74,10 +77,12 @@ class Run:
             prepared.max_tokens if prepared else 0,
             self._preemptable,
             prefix=_prefix(request),
+            places=request.queue_places,
         )
         self._finished = False
         replica_id = await self._dispatcher.lease(ticket)
         self._waited += self._clock() - asked
+        self._held = self._dispatcher.held(request.request_id)
         return replica_id
 
     async def begin(self, replica_id: int, early: Early | None) -> None:
@@ -98,6 +103,18 @@ class Run:
         """Seconds in the queue until now, over all turns."""
         return self._waited
 
+    @property
+    def device_seconds(self) -> float:
+        """What it has cost until now: its part of the time of the replicas it ran on."""
+        if self._held is None:
+            return self._spent
+        replica, lease = self._held
+        return self._spent + replica.cost(lease, self._clock())
+
+    def _settle(self) -> None:
+        """The turn ends: its cost will not grow any more."""
+        self._spent, self._held = self.device_seconds, None
+
     def finish(self) -> None:
         """Give the place back; again is no error."""
         if self._requeued is not None:
@@ -107,6 +124,7 @@ class Run:
     def _release(self) -> None:
         if not self._finished:
             self._finished = True
+            self._settle()
             self._dispatcher.finish(self._request.request_id, self._count)
 
     async def outputs(self) -> AsyncGenerator[Output, None]:
@@ -208,7 +226,9 @@ class Run:
             raise Preempted("Others had waited for so long that the answer was cut off.")
         asked = self._clock()
         request_id = self._request.request_id
+        self._settle()
         replica_id = await self._dispatcher.lease_again(request_id, self._count)
+        self._held = self._dispatcher.held(request_id)
         self._waited += self._clock() - asked
         engine = self._alive(replica_id)
         self._prepared = engine.resumed(self._prepared, tuple(self._tokens))

@@ -333,8 +333,13 @@ class Scheduler(State):
     def _remove(self, replica_id: int, now: float) -> Replica | None:
         replica = self.replicas.pop(replica_id, None)
         self.retired.discard(replica_id)
-        for request_id in replica.leases if replica else ():
+        if replica is None:
+            return None
+        for request_id in replica.leases:
             self.fairness.leave(self.running.pop(request_id).ticket.account, now)
+        # What its requests have cost stands, however late somebody asks for it.
+        replica.spend(now)
+        replica.leases.clear()
         return replica
 
     def _enqueue(self, ticket: Ticket, rank: float) -> None:

@@ -86,7 +86,7 @@ class InferenceService:
         early = await self._prepare_early(card, request)
         run = Run(self._dispatcher, self._clock, card.id, request)
         await self._start(run, card, early)
-        return Answer(run.outputs(), run.finish, run.waited)
+        return Answer(run.outputs(), run.finish, run.waited, lambda: run.device_seconds)
 
     def waiting(self, request_id: str) -> Waiting | None:
         """Where a request stands in the queue of its model; None when it does not wait."""

@@ -40,8 +40,9 @@ from django.urls import path
 from inference import errors, get_service, requests
 from playground import frames
 from playground.accounts.access import Caller
+from playground.accounts.counting import counted
 from playground.accounts.directory import directory
-from playground.accounts.usage import Meter, metered, recorder
+from playground.accounts.usage import Meter, metered
 from playground.errors import BadValue, WebError, error_body
 from playground.replies import Outbox, Pace, Tally
 from playground.visitors import caller_of, same_origin
@@ -152,8 +153,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             model = get_service().card(request.model).id
             if not caller.terms_for(model):
                 raise errors.ModelNotFound(request.model or model)
-            request = dataclasses.replace(request, model=model, weight=caller.weight_for(model))
-            meter = recorder.meter(request.request_id, caller, model, "playground")
+            request = dataclasses.replace(
+                request,
+                model=model,
+                weight=caller.weight_for(model),
+                queue_places=caller.queue_places(model),
+            )
+            meter = counted(caller, model, "playground", [request], request.request_id)
             await self.stream(name, request, tally, meter)
         except asyncio.CancelledError:
             # Nobody is left to tell when the socket is gone; else "stop" was asked for.

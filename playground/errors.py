@@ -8,6 +8,7 @@ WebError
 ├── BadBody               the body is no JSON object at all
 ├── BodyTooLarge          more bytes than the server takes
 ├── BadKey                no key, or one that is not valid
+├── RateLimited           the caller has used what it may for now
 ├── UnknownRoute          nothing lives at this address
 ├── WrongMethod           the address exists, the method does not
 └── DatabaseUnavailable   the key cannot be checked now
@@ -16,12 +17,13 @@ WebError
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from rest_framework.exceptions import NotAuthenticated
 
 from inference import errors
+from playground.limits import Allowance, limit_headers
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,18 @@ class BodyTooLarge(WebError):
 
 class BadKey(WebError):
     """The caller has to show a valid key and did not."""
+
+
+class RateLimited(WebError):
+    """A limit of the caller's, or of its group, is reached.
+
+    `limit` of its `kind` (requests, tokens, device-seconds); there is room in `reset` seconds.
+    """
+
+    def __init__(self, message: str, limit: int, reset: float, kind: str) -> None:
+        super().__init__(message)
+        self.limit, self.reset, self.kind = limit, reset, kind
+        self.retry_after = max(1, math.ceil(reset))
 
 
 class UnknownRoute(WebError):
@@ -82,6 +96,7 @@ TABLE: dict[type[BaseException], Row] = {
     BadBody: Row(400, BAD, "invalid_json"),
     BodyTooLarge: Row(413, BAD, "content_too_large"),
     BadKey: Row(401, BAD, "invalid_api_key"),
+    RateLimited: Row(429, "requests", "rate_limit_exceeded"),
     NotAuthenticated: Row(401, BAD, "invalid_api_key"),
     UnknownRoute: Row(404, BAD, "unknown_url"),
     WrongMethod: Row(405, BAD, "method_not_supported"),
@@ -137,9 +152,9 @@ def error_headers(exc: BaseException) -> dict[str, str]:
     wait = getattr(exc, "retry_after", 5)
     found = {"Retry-After": str(wait)}
     if isinstance(exc, errors.AccountQueueFull):
-        found["x-ratelimit-limit-requests"] = str(settings.ACCOUNT_QUEUE_LIMIT)
-        found["x-ratelimit-remaining-requests"] = "0"
-        found["x-ratelimit-reset-requests"] = f"{wait}s"
+        found |= limit_headers(Allowance(exc.limit, 0, wait))
+    if isinstance(exc, RateLimited):
+        found |= limit_headers(Allowance(exc.limit, 0, exc.reset), exc.kind)
     return found
 
 

@@ -28,7 +28,9 @@ from django.conf import settings
 from twisted.internet import defer
 
 from inference import errors, get_service
+from playground.accounts.counting import settled_use
 from playground.accounts.directory import directory
+from playground.accounts.quotas import ledger
 from playground.accounts.usage import recorder
 from playground.api.places import places
 from playground.asgi import application, is_api
@@ -73,7 +75,9 @@ class Server(DaphneServer):
         self._start_up.add_done_callback(self._started)
 
     async def _start(self) -> None:
+        ledger.restore(await asyncio.to_thread(settled_use))
         recorder.start()
+        directory.listen(lambda: recorder.call_off(lambda who: not directory.still_in(who)))
         directory.start()
         await self._reconciler.start()
         await self._reconciler.announce(self._address)

@@ -85,8 +85,13 @@ class Caller:
         terms = self.terms_for(model)
         return terms.weight if terms else 1.0
 
+    def queue_places(self, model: str) -> int | None:
+        """How many requests may wait for it at a time; None: as many as anybody's."""
+        terms = self.terms_for(model)
+        return self.limits_under(terms).queue_places if terms else None
+
     def limits_under(self, terms: Terms) -> Limits:
         """This caller's own limits. A class key stands for all members: it has none of its own."""
         if self.user_id is None and self.key_id is not None:
             return FREE
-        return self.own.over(terms.each)
+        return terms.each if self.own is FREE else self.own.over(terms.each)

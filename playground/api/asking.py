@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from inference import InferenceService
+from inference import Answer, InferenceService
 from inference.requests import PULSE, GenerateRequest, Output
 from playground.accounts.usage import Meter, Metered, Stream, metered
 
@@ -29,19 +29,40 @@ async def _asked(service: InferenceService, requests: Sequence[GenerateRequest])
     """
     if len(requests) == 1:
         return await service.generate(requests[0])
-    return interleaved(service, requests)
+    return Several(service, requests)
+
+
+class Several:
+    """Outputs of several prompts as they come; the first failure ends all of them."""
+
+    def __init__(self, service: InferenceService, requests: Sequence[GenerateRequest]) -> None:
+        self._answers: list[Answer] = []
+        self._outputs = interleaved(service, requests, self._answers)
+
+    @property
+    def device_seconds(self) -> float:
+        """What all of them have cost until now."""
+        return sum(each.device_seconds for each in self._answers)
+
+    def __aiter__(self) -> AsyncGenerator[Output, None]:
+        return self._outputs
+
+    async def aclose(self) -> None:
+        """End all of them."""
+        await self._outputs.aclose()
 
 
 async def interleaved(
-    service: InferenceService, requests: Sequence[GenerateRequest]
+    service: InferenceService, requests: Sequence[GenerateRequest], answers: list[Answer]
 ) -> AsyncGenerator[Output, None]:
-    """Outputs of several prompts as they come; the first failure ends all of them."""
+    """Ask them all at once; `answers` are those that have their turn, or had it."""
     # One piece of each is read ahead at most: a slow client then slows the reading, as with one.
     ready: asyncio.Queue[Output | Exception | None] = asyncio.Queue(len(requests))
 
     async def read(request: GenerateRequest, first: int) -> None:
         try:
             async with aclosing(await service.generate(request)) as stream:
+                answers.append(stream)
                 async for output in stream:
                     if output is not PULSE:
                         output.index += first

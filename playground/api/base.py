@@ -6,6 +6,7 @@ Views get Django's own request: what DRF wraps round it (parsers, negotiation) i
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -15,9 +16,10 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
 from inference import InferenceService, ModelCard, ModelStatus, errors, get_service
-from inference.requests import new_request_id
+from inference.requests import Question, new_request_id
 from playground.accounts.access import Caller
-from playground.accounts.usage import Meter, recorder
+from playground.accounts.counting import counted
+from playground.accounts.usage import Meter
 
 from .authentication import KeyAuthentication
 from .errors import error_response
@@ -82,9 +84,9 @@ class ApiView(APIView):
             response[name] = value
         return response
 
-    def meter(self, model: str, questions: int = 1, n: int = 1) -> Meter:
-        """What counts the cost of this request, once it asks a model."""
-        return recorder.meter(self.request_id, self.caller, model, self.kind, questions, n)
+    def meter(self, model: str, requests: Sequence[Question], n: int = 1) -> Meter:
+        """What counts the cost of this request, once it asks a model, and holds it to limits."""
+        return counted(self.caller, model, self.kind, requests, self.request_id, n)
 
     def card(self, name: str | None) -> ModelCard:
         """The card for a name. What the caller may not use does not exist: ModelNotFound."""

@@ -150,7 +150,9 @@ class Places:
             raise ShuttingDown("The server is shutting down.", 10)
         limit, account = settings.ACCOUNT_QUEUE_LIMIT, place.ask.account
         if sum(each.ask.account == account for each in self._all()) >= limit:
-            raise AccountQueueFull(f"You have {limit} places that are kept; that is the limit.", 60)
+            raise AccountQueueFull(
+                f"You have {limit} places that are kept; that is the limit.", 60, limit
+            )
         if self._bytes() + place.size > MAX_KEPT_BYTES:
             raise QueueFull("The server keeps as many places as it can.", 60)
 

@@ -58,6 +58,7 @@ class TaskView(ApiView):
             model=card.id,
             account=self.caller.account,
             weight=self.caller.weight_for(card.id),
+            queue_places=self.caller.queue_places(card.id),
             request_id=self.request_id,
         )
         question = await bring(question)
@@ -69,7 +70,7 @@ class TaskView(ApiView):
         """Wait for the turn, then for every Output."""
         found: dict[int, Any] = {}
         usage = Usage()
-        meter = self.meter(task.question.model)
+        meter = self.meter(task.question.model, [task.question])
         async with aclosing(await metered(service.generate(task.question), meter)) as outputs:
             async for output in outputs:
                 if found:

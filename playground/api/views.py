@@ -47,7 +47,7 @@ class GenerateView(ApiView):
         brought = [await bring(each) for each in call.requests]
         call = dataclasses.replace(call, requests=tuple(brought))
         shape = self.shape_class(call, call.model, self.request_id)
-        meter = self.meter(call.model, len(call.requests), shape.candidates)
+        meter = self.meter(call.model, call.requests, shape.candidates)
         if call.stream:
             return await event_stream(service, call, shape, self.request_id, meter)
         asked = await unhurried(request, lambda: Ask.of(self.caller.account, request))
@@ -69,6 +69,7 @@ class GenerateView(ApiView):
                 model=card.id,
                 account=self.caller.account,
                 weight=self.caller.weight_for(card.id),
+                queue_places=self.caller.queue_places(card.id),
                 request_id=f"{self.request_id}-{i}",
             )
             for i, request in enumerate(call.requests)

@@ -58,6 +58,8 @@ def meter_of(recorder: Recorder, **more: Any) -> Meter:
 class Answering:
     """A service's stream of these outputs, with a failure at the end if one is given."""
 
+    device_seconds = 0.25
+
     def __init__(self, outputs: list[Output], failure: Exception | None = None) -> None:
         self.closed = False
         self._outputs = self._all(outputs, failure)

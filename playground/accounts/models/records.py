@@ -56,6 +56,7 @@ class UsageRecord(models.Model):
     when = models.DateTimeField(db_index=True, help_text="When the request came in.")
     account = models.CharField(max_length=100, help_text="user:ID, or ip:ADDRESS.")
     key_id = models.BigIntegerField(null=True)
+    group_id = models.BigIntegerField(null=True, help_text="On whose terms it was asked.")
     model = models.CharField(max_length=200)
     kind = models.CharField(max_length=30, help_text="The route, or playground.")
     prompt_tokens = models.BigIntegerField(default=0)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from typing import Any, Protocol
 
 from inference import Answer
 from inference.errors import Refused, RequestError
 from inference.requests import Output, Usage
+from playground.errors import BadKey
 
 from ..access import Caller
 from ..models import UsageRecord
+from ..quotas import Claim
 
 Outcome = UsageRecord.Outcome
+SHUT_OUT = "The key, or the account that it belongs to, was ended meanwhile."
 
 
 class Stream(Protocol):
     """A stream of answers: what `service.generate` returns."""
+
+    @property
+    def device_seconds(self) -> float:
+        """What it has cost until now, in seconds of a device."""
 
     def __aiter__(self) -> AsyncIterator[Output]: ...
 
@@ -38,8 +45,9 @@ class Meter:
     """One request of one caller: `prompts` questions, each answered `n` times."""
 
     __slots__ = (
-        "_finals", "_granted", "_n", "_prompts", "_questions", "_register", "_started",
-        "caller", "ended", "kind", "model", "outcome", "request_id", "tokens", "when",
+        "_called_off", "_claim", "_device_seconds", "_finals", "_granted", "_inside", "_n",
+        "_prompts", "_questions", "_register", "_started", "_stream", "caller", "ended", "kind",
+        "model", "outcome", "request_id", "tokens", "when",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +59,7 @@ class Meter:
         kind: str,
         questions: int = 1,
         n: int = 1,
+        claim: Claim | None = None,
     ) -> None:
         self._register = register
         self.request_id = request_id
@@ -67,14 +76,46 @@ class Meter:
         self._n = n
         self._prompts: dict[int, int] = {}
         self._finals: list[Usage] = []
+        self._claim = claim
+        self._stream: Stream | None = None
+        self._device_seconds = 0.0
+        # The task that is inside the stream right now, and whether it is to come out.
+        self._inside: asyncio.Task[Any] | None = None
+        self._called_off = False
 
     def begin(self) -> None:
-        """From now on the request counts."""
+        """From now on the request counts. Raises RateLimited, and then it does not."""
+        if self._claim is not None:
+            self._claim.take()
         self._register.begin(self)
 
-    def granted(self) -> None:
+    def granted(self, stream: Stream) -> None:
         """The wait for a place is over."""
         self._granted = time.monotonic()
+        self._stream = stream
+
+    def enter(self) -> None:
+        """The task goes into the stream. Raises BadKey when the caller was shut out meanwhile."""
+        if self._called_off:
+            raise BadKey(SHUT_OUT)
+        self._inside = asyncio.current_task()
+
+    def leave(self) -> None:
+        """The task is out of the stream, busy with what it got."""
+        self._inside = None
+
+    def call_off(self) -> None:
+        """The key or its owner was shut out: end the request, wherever its task is."""
+        self._called_off = True
+        if self._inside is not None:
+            self._inside.cancel()
+
+    def cause(self, exc: BaseException) -> BaseException:
+        """Why it ended: a cancellation that came from `call_off` is the caller's being shut out."""
+        ours = self._called_off and isinstance(exc, asyncio.CancelledError)
+        if ours and self._inside is not None and self._inside.uncancel() == 0:
+            return BadKey(SHUT_OUT)
+        return exc
 
     def note(self, output: Output) -> None:
         """Take in what only the first and the last piece of an answer tell."""
@@ -90,7 +131,16 @@ class Meter:
         self.ended = True
         self.outcome = self._outcome(cause)
         self._granted = self._granted or time.monotonic()
+        self._device_seconds, self._stream, self._inside = self.device_seconds, None, None
+        if self._claim is not None:
+            used = self._used()
+            self._claim.settle(used.prompt_tokens + used.completion_tokens, self._device_seconds)
         self._register.end(self)
+
+    @property
+    def device_seconds(self) -> float:
+        """What it has cost until now, in seconds of a device."""
+        return self._stream.device_seconds if self._stream is not None else self._device_seconds
 
     def row(self) -> dict[str, Any]:
         """The record as it stands, also while the request runs."""
@@ -100,15 +150,20 @@ class Meter:
             "when": self.when,
             "account": self.caller.account,
             "key_id": self.caller.key_id,
+            "group_id": self._group_id(),
             "model": self.model,
             "kind": self.kind,
             "prompt_tokens": used.prompt_tokens,
             "completion_tokens": used.completion_tokens,
             "cached_tokens": used.cached_tokens,
             "queue_seconds": round(used.queue_seconds, 6),
-            "device_seconds": 0.0,
+            "device_seconds": round(self.device_seconds, 6),
             "outcome": str(self.outcome),
         }
+
+    def _group_id(self) -> int | None:
+        terms = self.caller.terms_for(self.model)
+        return terms.group_id if terms else None
 
     @property
     def complete(self) -> bool:
@@ -132,22 +187,32 @@ class Meter:
     def _outcome(self, cause: BaseException | None) -> UsageRecord.Outcome:
         if cause is None or self.complete:
             return Outcome.FINISHED
-        if isinstance(cause, asyncio.CancelledError | GeneratorExit):
+        if isinstance(cause, asyncio.CancelledError | GeneratorExit | BadKey):
             return Outcome.CANCELLED
         if isinstance(cause, RequestError | Refused) and not self.tokens:
             return Outcome.REFUSED
         return Outcome.FAILED
 
 
-async def metered(opening: Awaitable[Stream], meter: Meter) -> Metered:
-    """The stream that `opening` gives, its tokens counted; a refusal ends the meter too."""
-    meter.begin()
+async def metered(opening: Coroutine[Any, Any, Stream], meter: Meter) -> Metered:
+    """The stream that `opening` gives, its tokens counted; a refusal ends the meter too.
+
+    Raises RateLimited before anything else, and what `opening` raises.
+    """
+    try:
+        meter.begin()
+    except BaseException:
+        opening.close()
+        raise
+    meter.enter()
     try:
         stream = await opening
     except BaseException as exc:
-        meter.end(exc)
-        raise
-    meter.granted()
+        cause = meter.cause(exc)
+        meter.end(cause)
+        raise cause from None
+    meter.leave()
+    meter.granted(stream)
     return Metered(stream, meter)
 
 
@@ -183,12 +248,16 @@ class Metered:
     async def _counted(self) -> AsyncGenerator[Output, None]:
         meter = self._meter
         try:
+            meter.enter()
             async for output in self._stream:
+                meter.leave()
                 meter.tokens += len(output.token_ids)
                 if output.usage is not None or output.prompt_token_ids:
                     meter.note(output)
                 yield output
+                meter.enter()
         except BaseException as exc:
-            meter.end(exc)
-            raise
+            cause = meter.cause(exc)
+            meter.end(cause)
+            raise cause from None
         meter.end(None)

@@ -15,6 +15,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, Programmi
 
 from ..access import Caller
 from ..models import UsageRecord
+from ..quotas import Claim
 from . import spool
 from .meter import Meter
 from .spool import Spool
@@ -61,9 +62,10 @@ class Recorder:
         kind: str,
         questions: int = 1,
         n: int = 1,
+        claim: Claim | None = None,
     ) -> Meter:
         """A meter for one request; see `Meter`."""
-        return Meter(self, request_id, caller, model, kind, questions, n)
+        return Meter(self, request_id, caller, model, kind, questions, n, claim)
 
     def begin(self, meter: Meter) -> None:
         """A request runs."""
@@ -76,6 +78,12 @@ class Recorder:
             self._ended.append(meter)
         else:
             self.lost += 1
+
+    def call_off(self, is_gone: Callable[[Caller], bool]) -> None:
+        """End the running requests of callers who were shut out."""
+        for meter in self._running.copy():
+            if is_gone(meter.caller):
+                meter.call_off()
 
     # --- life ------------------------------------------------------------------------------------
 
