@@ -1,4 +1,4 @@
-"""Usage records alone: `python -m bench.usage`. CPU per record, and records/s through the spool.
+"""Keys, limits and usage records alone: `python -m bench.usage`. CPU per request, and records/s.
 
 A data folder of its own, and the database that DATABASE_URL names (SQLite in that folder if none).
 """
@@ -17,10 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.requests import Output, Usage
-from playground.accounts.access import Caller
+from inference.requests import GenerateRequest, Message, Output, SamplingParams, Usage
+from playground.accounts.access import Caller, Limits, Terms
+from playground.accounts.digests import digest_of
 
 if TYPE_CHECKING:
+    from playground.accounts.directory import Directory
+    from playground.accounts.quotas import Ledger
     from playground.accounts.usage import Recorder
 
 
@@ -69,15 +72,26 @@ async def counted(recorder: Recorder, ids: list[str]) -> None:
                 pass
 
 
-def measured(folder: Path, records: int, batch: int) -> str:
+def measured(folder: Path, records: int, batch: int, keys: int) -> str:
     """The table: what a request does itself, then the work of each of the two threads."""
     from playground.accounts.models import UsageRecord
+    from playground.accounts.quotas import Ledger
     from playground.accounts.usage import Recorder
     from playground.accounts.usage.recording import store
 
     recorder, before = Recorder(folder / "usage", store), UsageRecord.objects.count()
     rounds = max(1, records // batch)
-    spent = {"on the request's way": 0.0, "to the spool": 0.0, "to the database": 0.0}
+    directory, texts = known(keys)
+    ledger, checks = Ledger(), rounds * batch
+    asyncio.run(checked(directory, ledger, texts, len(texts)))
+    spent = {
+        f"key and limits, {keys:,} keys known": cpu_of(
+            partial(asyncio.run, checked(directory, ledger, texts, checks))
+        ),
+        "on the request's way": 0.0,
+        "to the spool": 0.0,
+        "to the database": 0.0,
+    }
     began = time.perf_counter()
     for _ in range(rounds):
         ids = [uuid.uuid4().hex for _ in range(batch)]
@@ -92,9 +106,41 @@ def measured(folder: Path, records: int, batch: int) -> str:
     return table({**spent, "together": sum(spent.values())}, done, seconds)
 
 
+def known(count: int) -> tuple[Directory, list[str]]:
+    """A directory of so many keys, and their texts."""
+    from playground.accounts.directory import Directory
+    from playground.accounts.snapshot import Snapshot
+
+    limits = Limits(10**6, 10**9, 10**6, 10**6)
+    terms = (Terms(1, "lab", 1.0, frozenset({"pocket"}), limits, limits),)
+    texts = [f"sk-llms-{i:043}" for i in range(count)]
+    keys = {digest_of(text): Caller(f"user:{i}", i, i, terms=terms) for i, text in enumerate(texts)}
+    ids = frozenset(caller.key_id for caller in keys.values())
+    snapshot = Snapshot((), keys, ids, {}, frozenset(), terms, float("inf"))
+    return Directory(lambda: snapshot, lambda: ()), texts
+
+
+async def checked(directory: Directory, ledger: Ledger, texts: list[str], requests: int) -> None:
+    """So many requests have their keys looked up and their limits checked."""
+    from playground.accounts.quotas import most_tokens
+
+    request = GenerateRequest(
+        model="pocket",
+        messages=(Message("user", "What is the capital of France?"),),
+        sampling=SamplingParams(max_tokens=30),
+    )
+    for i in range(requests):
+        caller = await directory.by_key(texts[i % len(texts)])
+        assert caller is not None
+        claim = ledger.claim(caller, "pocket", lambda: most_tokens([request], 2048))
+        assert claim is not None
+        claim.take()
+        claim.settle(50, 0.1)
+
+
 def table(spent: dict[str, float], done: int, seconds: float) -> str:
     """Markdown."""
-    lines = ["| a usage record, CPU µs | |", "| --- | ---: |"]
+    lines = ["| a request's key, limits and record, CPU µs | |", "| --- | ---: |"]
     lines += [f"| {name} | {1e6 * cpu / done:.1f} |" for name, cpu in spent.items()]
     return "\n".join([*lines, f"| records/s, one after the other | {done / seconds:,.0f} |"])
 
@@ -111,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.usage", description=__doc__)
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=500, help="records per flush")
+    parser.add_argument("--keys", type=int, default=10_000, help="keys that are known")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-usage-") as folder:
         os.environ["LLMS_DATA"] = folder
@@ -120,7 +167,7 @@ def main() -> None:
 
         django.setup()
         call_command("migrate", verbosity=0)
-        print(measured(Path(folder), options.records, options.batch))
+        print(measured(Path(folder), options.records, options.batch, options.keys))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,12 @@ MINUTE, DAY = 60.0, 86400.0
 SOON_SECONDS = 2.0
 # Old costs count for less: of the most that a request of a model has cost lately, this part stays.
 FADING = 0.98
-FORGET_AFTER = 10_000
+FORGET_AFTER = 20_000
+SECONDS = "device-seconds"
+WORDS = {
+    "tokens": "tokens a minute, counting what running requests may still use (max_tokens)",
+    SECONDS: "device-seconds in 24 hours",
+}
 
 
 @dataclass(slots=True)
@@ -38,20 +43,16 @@ class Book:
         per_minute = limits.requests_per_minute
         if per_minute is not None and self.requests.used(now) >= per_minute:
             wait = self.requests.fits_in(per_minute - 1, now)
-            raise _over(per_minute, wait, "requests", f"{whose} {per_minute} requests a minute")
+            raise _over(per_minute, wait, "requests", whose, "requests a minute")
         together = limits.concurrent_requests
         if together is not None and self.running >= together:
-            message = f"{whose} {together} requests at a time"
-            raise _over(together, SOON_SECONDS, "requests", message)
-        _check_sum(
-            self.tokens, self.promised_tokens, limits.tokens_per_minute, now, "tokens",
-            f"{whose} {limits.tokens_per_minute} tokens a minute, with what running requests may "
-            "still use (max_tokens)",
-        )  # fmt: skip
-        _check_sum(
-            self.seconds, self.promised_seconds, limits.device_seconds_per_day, now,
-            "device-seconds", f"{whose} {limits.device_seconds_per_day} device-seconds in 24 hours",
-        )  # fmt: skip
+            raise _over(together, SOON_SECONDS, "requests", whose, "requests at a time")
+        limit: float | None = limits.tokens_per_minute
+        if limit is not None and self.tokens.used(now) + self.promised_tokens >= limit:
+            raise _over_sum(self.tokens, self.promised_tokens, limit, now, "tokens", whose)
+        limit = limits.device_seconds_per_day
+        if limit is not None and self.seconds.used(now) + self.promised_seconds >= limit:
+            raise _over_sum(self.seconds, self.promised_seconds, limit, now, SECONDS, whose)
 
     def allowances(self, limits: Limits, now: float) -> dict[str, Allowance]:
         """What is left of each limit that there is."""
@@ -59,7 +60,7 @@ class Book:
         for name, window, promised, limit in (
             ("requests", self.requests, 0.0, limits.requests_per_minute),
             ("tokens", self.tokens, self.promised_tokens, limits.tokens_per_minute),
-            ("device-seconds", self.seconds, self.promised_seconds, limits.device_seconds_per_day),
+            (SECONDS, self.seconds, self.promised_seconds, limits.device_seconds_per_day),
         ):
             if limit is not None:
                 left = max(0, math.floor(limit - window.used(now) - promised))
@@ -72,19 +73,19 @@ class Book:
         return not (self.running or used)
 
 
-def _check_sum(
-    window: Window, promised: float, limit: int | None, now: float, kind: str, says: str
-) -> None:
-    if limit is None or window.used(now) + promised < limit:
-        return
-    # What is promised goes when a request ends, which nobody knows the time of.
-    wait = window.fits_in(max(0.0, limit - promised - 1e-6), now) if promised < limit else 0.0
-    raise _over(limit, wait or SOON_SECONDS, kind, says)
+def _over_sum(
+    window: Window, promised: float, limit: float, now: float, kind: str, whose: str
+) -> RateLimited:
+    """What is promised goes when a request ends, and nobody knows when that will be."""
+    room = limit - promised
+    wait = window.fits_in(math.ceil(room) - 1, now) if room > 0 else 0.0
+    return _over(int(limit), wait or SOON_SECONDS, kind, whose, WORDS[kind])
 
 
-def _over(limit: int, wait: float, kind: str, says: str) -> RateLimited:
+def _over(limit: int, wait: float, kind: str, whose: str, what: str) -> RateLimited:
     when = f"in {wait:.0f} s" if wait < 600 else f"in {wait / 3600:.1f} hours"
-    return RateLimited(f"Rate limit reached: {says}. Try again {when}.", limit, wait, kind)
+    message = f"Rate limit reached: {whose} {limit} {what}. Try again {when}."
+    return RateLimited(message, limit, wait, kind)
 
 
 class Claim:

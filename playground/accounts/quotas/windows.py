@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 
 class Window:
     """A sum over the last `span` seconds, kept in slots of `slot` seconds.
@@ -16,8 +14,8 @@ class Window:
 
     def __init__(self, span: float, slot: float) -> None:
         self._span, self._slot = span, slot
-        # [number of the slot, amount], the oldest first.
-        self._entries: deque[list[float]] = deque()
+        # [number of the slot, amount], the oldest first. Few: a list is smaller than a deque.
+        self._entries: list[list[float]] = []
         self._sum = 0.0
 
     def add(self, amount: float, now: float) -> None:
@@ -33,7 +31,7 @@ class Window:
         """The sum."""
         entries = self._entries
         while entries and self._end(entries[0]) <= now:
-            self._sum -= entries.popleft()[1]
+            self._sum -= entries.pop(0)[1]
         if not entries:
             # What floats leave behind must not add up.
             self._sum = 0.0
