@@ -108,7 +108,8 @@ class Fleet:
                 await running.engine.stop()
 
     def note(self, model: str, kind: str, seconds: float, why: str = "") -> None:
-        """Remember what part of a switch took (see `switches.KINDS`)."""
+        """Remember and log what part of a switch took (see `switches.KINDS`)."""
+        logger.info("%s: %s took %.1f s%s", model, kind, seconds, why and f" and failed: {why}")
         self.switches.add(Switch(model, kind, seconds, time.time(), why))
         if kind == "load" and not why:
             self.load_seconds[model] = seconds
@@ -144,9 +145,7 @@ class Fleet:
             why = f"{type(error).__name__}: {error}"[:500]
             raise
         finally:
-            seconds = time.monotonic() - began
-            self.note(model, kind, seconds, why)
-            logger.info("%s: %s took %.1f s%s", model, kind, seconds, why and f" and failed: {why}")
+            self.note(model, kind, time.monotonic() - began, why)
 
     def _forget(self, replica_id: int) -> Running | None:
         running = self._running.pop(replica_id, None)

@@ -13,7 +13,7 @@ from inference.ladder import QUALITY
 from inference.placement import free_bytes
 from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
-from inference.switches import Switch
+from inference.switches import Switch, took
 from inference.tasks import capabilities
 
 _BEST_FIRST = (
@@ -130,11 +130,18 @@ class Coming:
 
 @dataclass(frozen=True, slots=True)
 class SwitchTimes:
-    """How long a model takes to answer: loaded, and woken where it slept. Measured, else None."""
+    """What bringing a model in and out takes, in seconds; None where it never happened.
+
+    `load` and `wake` are means until it answers, those by which waits are predicted. The others are
+    medians: `drain` from the end of a turn until its last answer is gone, then `sleep` or `unload`.
+    """
 
     model: str
     load_seconds: float | None
     wake_seconds: float | None
+    drain_seconds: float | None
+    sleep_seconds: float | None
+    unload_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +241,12 @@ class Board:
         for model in self._scheduler.models:
             known = self._scheduler.estimates.of(model)
             if known.load or known.wake:
-                yield SwitchTimes(model, known.load.value, known.wake.value)
+                rest = (self._median(model, kind) for kind in ("drain", "sleep", "unload"))
+                yield SwitchTimes(model, known.load.value, known.wake.value, *rest)
+
+    def _median(self, model: str, kind: str) -> float | None:
+        found = took(self._fleet.switches.of(model), kind)
+        return found[1] if found else None
 
     def _resident(self, replica: Replica, now: float) -> Resident:
         model = self._scheduler.models.get(replica.model)

@@ -4,6 +4,8 @@ import { duration, made, plural, STATES, TIERS } from "./words.js";
 
 const ASK_EVERY = 2000;
 const DRAW_EVERY = 1000;
+// Of a switch, in the order of the table's columns.
+const PARTS = ["Load", "Drain", "Sleep", "Wake", "Unload"];
 
 const part = (id) => document.getElementById(id);
 
@@ -77,9 +79,10 @@ function comingRow(coming, index) {
   );
 }
 
-function switchRow({ model, load_seconds: load, wake_seconds: wake }) {
+function switchRow(took) {
   const words = (seconds) => (seconds === null ? "–" : `${seconds.toLocaleString("en")} s`);
-  return row(modelCell({ model }), cell("Load", words(load), "number"), cell("Wake", words(wake), "number"));
+  const cells = PARTS.map((part) => cell(part, words(took[`${part.toLowerCase()}_seconds`]), "number"));
+  return row(modelCell({ model: took.model }), ...cells);
 }
 
 // A bar of the device's memory, with a piece for each model on it.

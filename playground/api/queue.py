@@ -86,15 +86,12 @@ def status_body(overview: Overview, accepting: bool) -> dict[str, Any]:
             for each in overview.residents
         ],
         "next": [asdict(each) | {"eta": seconds(each.eta)} for each in overview.coming],
-        "switching": [
-            {
-                "model": each.model,
-                "load_seconds": seconds(each.load_seconds),
-                "wake_seconds": seconds(each.wake_seconds),
-            }
-            for each in overview.switches
-        ],
+        "switching": [_tenths(asdict(each)) for each in overview.switches],
     }
+
+
+def _tenths(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: seconds(v) if name != "model" else v for name, v in figures.items()}
 
 
 def seconds(value: float | None) -> float | None:

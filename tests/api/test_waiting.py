@@ -30,12 +30,15 @@ COMMENT = re.compile(r": queue position=(\d+)(?: eta=(\d+))? stage=(queued|loadi
 class Reader:
     """Reads a stream in a thread, and when each line came."""
 
-    def __init__(self, server: RunningServer, model: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, server: RunningServer, model: str, headers: dict[str, str], **more: Any
+    ) -> None:
         self.lines: list[tuple[float, str]] = []
         self.headers: httpx.Headers | None = None
         self.started = time.monotonic()
         self._left = threading.Event()
-        self._asking = (server.url, {"model": model, "messages": user("one two"), "stream": True})
+        body = {"model": model, "messages": user("one two"), "stream": True}
+        self._asking = (server.url, body | more)
         self._sent = headers
         self.thread = threading.Thread(target=self._read)
         self.thread.start()

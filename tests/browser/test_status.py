@@ -35,7 +35,9 @@ def test_the_board_lives_without_reload(turns: RunningServer, visit: Callable[..
             expect(page.locator("#summary")).to_have_text("1 answer running, 2 requests waiting")
     expect(line(page, "resident", "left").locator("[data-label=Running]")).to_have_text("0")
     expect(page.locator("#next-none")).to_be_visible()
-    expect(line(page, "switching", "left")).to_contain_text(" s")
+    for part in ("Load", "Drain"):
+        cell = line(page, "switching", "left").locator(f"[data-label={part}]")
+        expect(cell).to_contain_text(" s")
 
 
 def test_a_load_is_seen_coming(turns: RunningServer, visit: Callable[..., Page]) -> None:

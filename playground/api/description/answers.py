@@ -10,6 +10,8 @@ TEXT: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 FLAG: Schema = {"type": "boolean"}
 NUMBER: Schema = {"type": "number"}
+# Of a switch from one model to another.
+PARTS = ("load", "drain", "sleep", "wake", "unload")
 
 
 def _all(properties: dict[str, Schema], **optional: Schema) -> Schema:
@@ -231,7 +233,7 @@ def _queue() -> dict[str, Schema]:
         "devices": _list(_all(device)),
         "resident": _list(_all(resident)),
         "next": _list(_all({"model": TEXT, "waiting": COUNT, "eta": eta})),
-        "switching": _list(_all({"model": TEXT, "load_seconds": took, "wake_seconds": took})),
+        "switching": _list(_all({"model": TEXT, **{f"{part}_seconds": took for part in PARTS}})),
     }
     return {
         "QueueList": _all({"object": _const("list"), "data": _list(_all(waiting))}),
