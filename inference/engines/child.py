@@ -20,6 +20,8 @@ from typing import Any
 SERVER_PID = "LLMS_SERVER_PID"
 LOG_FILE = "LLMS_ENGINE_LOG"
 POLL_SECONDS = 1.0
+# How vLLM's processes say that the cause is what another of them logged before.
+NOT_THE_CAUSE = "root cause"
 # As vLLM writes it for each worker; what an operator wrote was there when OpenMP started.
 PLACES = re.compile(r"\{\d+(,\d+)*\}|\d+( \d+)*")
 
@@ -90,7 +92,7 @@ def follow(pid: int) -> None:
 
 
 def last_error(log: Path) -> str:
-    """The last line of a log that reads like an exception, without its prefix; "" for none."""
+    """The last exception in a log that is a cause of its own, without its prefix; "" for none."""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:
@@ -99,6 +101,8 @@ def last_error(log: Path) -> str:
         said = line.rpartition("] ")[2].strip()
         name, colon, rest = said.partition(": ")
         dotless = name.replace(".", "")
+        if NOT_THE_CAUSE in rest:
+            continue
         if colon and rest and dotless.isidentifier() and name.endswith(("Error", "Exception")):
             return said
     return ""

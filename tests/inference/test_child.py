@@ -39,6 +39,7 @@ def test_server_itself_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ("(Worker pid=1) ERROR [a.py:1] ValueError: no such dtype\nlater words", "no such dtype"),
         ("subprocess.CalledProcessError: Command 'lscpu' failed", "lscpu"),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried 2 GiB", "CUDA out of memory"),
+        ("a.b_c.SafetensorError: cut short\nException: It failed. See root cause above.", "cut"),
         ("all is well: really", ""),
         ("", ""),
     ],
