@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import http.client
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from openai import OpenAI
 
 from tests.api.asking import CHAT, TEXT, error_of, user
 from tests.api.test_keys import make_key
+from tests.api.test_waiting import waiting
 from tests.conftest import MakeServer
 from tests.servers import RunningServer, wait_until
 from tests.turns import ENV, busy
@@ -180,12 +182,41 @@ def soon(condition: Callable[[], Any]) -> None:
     wait_until(condition, 2.0)
 
 
-def test_a_client_that_leaves_untold_leaves_nothing(make_server: MakeServer) -> None:
+def test_clients_that_leave_untold_leave_nothing(make_server: MakeServer) -> None:
     server = make_server(ENV | {"MAX_SILENT_WAIT": "60"})
-    with busy(server):
-        with calling(server):
-            soon(lambda: waits(server) == 1)
-        soon(lambda: waits(server) == 0)
+    with ThreadPoolExecutor(1) as pool, busy(server, 100):
+        staying = pool.submit(httpx.post, f"{server.url}{CHAT}", json=ASKED, timeout=120)
+        soon(lambda: waits(server) == 1)
+        with ExitStack() as stack:
+            for i in range(100):
+                stack.enter_context(calling(server, stream=i % 2 == 0))
+            wait_until(lambda: waits(server) == 101, 30, "all of them wait")
+        soon(lambda: waits(server) == 1)
+        assert len(httpx.get(f"{server.url}/v1/queue").json()["data"]) == 1
+    assert staying.result(120).status_code == 200
+    soon(lambda: server.model("right")["running"] == server.model("left")["running"] == 0)
+
+
+def test_a_whole_answer_that_gives_way_is_silent_no_longer_than_one_that_waits(
+    make_server: MakeServer,
+) -> None:
+    server = make_server(ENV | {"TURN_DRAIN_SECONDS": "0.3", "MAX_SILENT_WAIT": "3"})
+    words = [f"w{i}" for i in range(80)]
+    body = {"model": "left", "prompt": " ".join(words), "max_tokens": len(words)}
+    with ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        asked = pool.submit(httpx.post, f"{server.url}{TEXT}", json=body, timeout=30)
+        wait_until(lambda: server.model("left")["running"] == 1)
+        wait_until(lambda: time.monotonic() > began + 1.5, what="it has been silent for a while")
+        with waiting(server, "late"):
+            # Computed for the one half and waiting again for the other, it said nothing all along.
+            refused(asked.result(30))
+            assert time.monotonic() < began + 4.5
+            answer = httpx.post(f"{server.url}{TEXT}", json=body, timeout=30)
+    assert answer.status_code == 200
+    assert answer.json()["choices"][0]["text"] == "".join(f"{i}:{w} " for i, w in enumerate(words))
+    assert answer.json()["usage"]["completion_tokens"] == len(words)
+    assert float(answer.headers["x-llms-queue-seconds"]) > 2
 
 
 def test_a_client_that_was_told_may_be_cut_off_and_keeps_its_place(turns: RunningServer) -> None:
