@@ -56,11 +56,20 @@ class Job:
         return head.encode() + data
 
 
+class NotOk(ValueError):
+    """Another status than 200; the message has what the server said."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(f"{status}: {said}")
+        self.status = status
+
+
 @dataclass(slots=True)
 class Answer:
     """When its events came, and what its body ends with (the usage stands there)."""
 
     asked: float
+    headers: dict[bytes, bytes] = field(default_factory=dict)
     arrivals: list[float] = field(default_factory=list)
     events: int = 0
     ending: bytes = b""
@@ -124,8 +133,9 @@ class Connection(asyncio.Protocol):
         self._buffer = rest
         lines = head.lower().split(b"\r\n")
         if b" 200 " not in lines[0]:
-            raise ValueError(f"{lines[0].decode()}: {rest[:300].decode(errors='replace')}")
+            raise NotOk(int(lines[0].split(b" ")[1]), rest[:300].decode(errors="replace"))
         headers = dict(line.split(b": ", 1) for line in lines[1:])
+        self._answer.headers = headers
         self._chunked = headers.get(b"transfer-encoding") == b"chunked"
         self._left = int(headers.get(b"content-length", b"0"))
         return True

@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,25 +121,33 @@ class InProcess:
 
 @contextmanager
 def ours(setup: Setup) -> Iterator[Contender]:
-    """`manage.py serve` with a data folder and a catalogue of its own, asking for keys."""
-    data, port = setup.folder / "ours", procs.free_port()
+    """`manage.py serve` with one model, asking for keys."""
+    more = {"DEFAULT_MODEL": "bench", "AUTH_MODE": "key"}
+    with serving(setup.folder / "ours", card(setup), more) as (child, port, env):
+        key = manage(env, "shell", "--no-imports", "-v0", "-c", MAKE_KEY).split()[-1]
+        yield HttpServer("ours", child, port, "bench", key)
+
+
+@contextmanager
+def serving(
+    data: Path, cards: str, more: Mapping[str, str]
+) -> Iterator[tuple[procs.Child, int, dict[str, str]]]:
+    """`manage.py serve` with a data folder and a catalogue of its own: process, port, settings."""
     data.mkdir()
-    catalogue = data / "catalogue.toml"
-    catalogue.write_text(card(setup))
+    catalogue, port = data / "catalogue.toml", procs.free_port()
+    catalogue.write_text(cards)
     env = {
         **ENGINE_ENV,
         "LLMS_DATA": str(data),
         "CATALOGUE": str(catalogue),
-        "DEFAULT_MODEL": "bench",
-        "AUTH_MODE": "key",
         "HOST": "127.0.0.1",
+        **more,
     }
     manage(env, "prepare")
-    key = manage(env, "shell", "--no-imports", "-v0", "-c", MAKE_KEY).split()[-1]
     command = [sys.executable, "manage.py", "serve", "--port", str(port)]
     with procs.Child(command, data / "server.log", env) as child:
         child.wait_until(lambda: procs.answers(port, "/readyz"), LOAD_SECONDS, "our server")
-        yield HttpServer("ours", child, port, "bench", key)
+        yield child, port, env
 
 
 def card(setup: Setup) -> str:
