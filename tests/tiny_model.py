@@ -1,13 +1,16 @@
-"""A model with eyes and a habit of thinking, too small to be good at either.
+"""Models with random weights and the words of `pocket`, too small to be good at anything.
 
-`python -m tests.tiny_model FOLDER` writes it: the shape of Idefics3 with random weights, and the
-words of `pocket`.
+`python -m tests.tiny_model FOLDER` writes one with eyes and a habit of thinking, in the shape of
+Idefics3. `write_text` writes one that only speaks, in a moment.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.servers import ROOT
 
@@ -29,6 +32,45 @@ TEMPLATE = """\
 {{- '<think>\\n\\n</think>\\n\\n' -}}
 {%- endif -%}
 """
+
+# A Llama of 200,000 parameters. Its weights are wide, so that its words differ.
+VOCABULARY, HIDDEN, INNER, LAYERS, HEADS = 2560, 64, 128, 2, 2
+SPREAD = 0.3
+LINEAR = {
+    "self_attn.q_proj": (HIDDEN, HIDDEN),
+    "self_attn.k_proj": (HIDDEN, HIDDEN),
+    "self_attn.v_proj": (HIDDEN, HIDDEN),
+    "self_attn.o_proj": (HIDDEN, HIDDEN),
+    "mlp.gate_proj": (INNER, HIDDEN),
+    "mlp.up_proj": (INNER, HIDDEN),
+    "mlp.down_proj": (HIDDEN, INNER),
+}
+
+
+def write_text(folder: Path, seed: int) -> None:
+    """A model of its own for each seed: weights, configuration and tokenizer."""
+    import numpy
+    from safetensors.numpy import save_file
+
+    rng = numpy.random.default_rng(seed)
+
+    def drawn(*shape: int) -> Any:
+        return rng.normal(0.0, SPREAD, shape).astype(numpy.float32)
+
+    ones = numpy.ones(HIDDEN, numpy.float32)
+    weights = {"model.embed_tokens.weight": drawn(VOCABULARY, HIDDEN), "model.norm.weight": ones}
+    weights["lm_head.weight"] = drawn(VOCABULARY, HIDDEN)
+    for layer in range(LAYERS):
+        at = f"model.layers.{layer}"
+        weights |= {f"{at}.{name}.weight": drawn(*shape) for name, shape in LINEAR.items()}
+        weights |= {f"{at}.{which}_layernorm.weight": ones for which in ("input", "post_attention")}
+    shutil.copytree(POCKET, folder)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((POCKET / "config.json").read_text())
+    config |= {"hidden_size": HIDDEN, "intermediate_size": INNER, "num_hidden_layers": LAYERS}
+    config |= {"num_attention_heads": HEADS, "num_key_value_heads": HEADS, "head_dim": 32}
+    config |= {"tie_word_embeddings": False, "dtype": "float32", "torch_dtype": "float32"}
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 def write(folder: Path) -> None:
