@@ -6,13 +6,22 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from inference.catalogue import RUNGS
+from inference.errors import LoadFailed
 
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".joblib")
+CONFIGS = ("config.json", "tokenizer_config.json", "preprocessor_config.json")
+UNSAFE = "unsafe_format"
+CODE = (
+    "It comes with code of its own (`auto_map`), which runs only inside the jail of custom models."
+)
 FULL, EIGHT_BIT, FOUR_BIT, CPU_OFFLOAD, DISK_OFFLOAD = RUNGS
 
 
@@ -87,6 +96,39 @@ class Loading:
         if self.kind != "cpu":
             found |= dict.fromkeys(range(self.devices), self.device_bytes)
         return found
+
+
+def check_repository(loading: Loading) -> None:
+    """Raise LoadFailed for weights that are pickles, and for code that comes with them."""
+    folder = Path(loading.source)
+    if folder.is_dir():
+        names = [file.name for file in folder.rglob("*")]
+        pickles = [name for name in names if name.endswith(PICKLES)]
+        if pickles and not any(name.endswith(".safetensors") for name in names):
+            raise LoadFailed(f"{UNSAFE}: its weights are `{pickles[0]}`, which may run code.")
+    for name in CONFIGS:
+        file = _file(loading, name)
+        if file is not None and "auto_map" in _json(file):
+            raise LoadFailed(CODE)
+
+
+def _file(loading: Loading, name: str) -> Path | None:
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        loading.source,
+        name,
+        revision=loading.revision or None,
+        _raise_exceptions_for_missing_entries=False,
+    )
+    return Path(found) if found else None
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise LoadFailed(f"Its {file.name} is no JSON.") from error
 
 
 def free_memory() -> None:

@@ -17,6 +17,7 @@ from inference.errors import (
     ContextLengthExceeded,
     InferenceError,
     InvalidRequest,
+    LoadFailed,
     OutOfMemory,
     ProgramFailed,
     RequestError,
@@ -74,7 +75,10 @@ class Piece(msgspec.Struct, tag=True, frozen=True):
 
 
 class Failed(msgspec.Struct, tag=True, frozen=True):
-    """From the child: a call failed, or (key 0) the load did. `kind` is a key of KINDS."""
+    """From the child: a call failed, or (key 0) the load did.
+
+    `kind` is a key of KINDS, memory, program (its code raised), or fatal (it cannot go on).
+    """
 
     key: int
     kind: str
@@ -101,6 +105,8 @@ def failure(key: int, error: BaseException, trace: str = "") -> Failed:
             return Failed(key, kind, message, error.param)
     if is_out_of_memory(error):
         return Failed(key, "memory", message)
+    if isinstance(error, LoadFailed):
+        return Failed(key, "fatal", message)
     if not isinstance(error, InferenceError):
         message = f"{type(error).__name__}: {message}"
     return Failed(key, "program", message, None, trace)

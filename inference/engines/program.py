@@ -33,7 +33,8 @@ class Program(Protocol):
 
     An error is told to its caller by its class: one of `inference.errors.RequestError` is the
     caller's own doing, memory that ran out is OutOfMemory, anything else is ProgramFailed. An
-    `inference.errors.LoadFailed` (or any other error) of `load` ends the load with its words.
+    `inference.errors.LoadFailed` (in `load`, any other error too) ends the whole program with its
+    words.
     """
 
     def load(self) -> Mapping[str, Any]:

@@ -175,6 +175,9 @@ class Supervisor:
     async def _next(self, answers: asyncio.Queue[FromChild | None]) -> Piece:
         answer = await answers.get()
         if isinstance(answer, Failed):
+            if answer.kind == "fatal":
+                await self.kill(answer.message.rstrip("."))
+                raise self._crashed()
             raise error_of(answer)
         if not isinstance(answer, Piece):
             raise self._crashed()

@@ -1,0 +1,142 @@
+"""A language model in a worker: prompts are read on one thread, answers grow on the other."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from inference.engines.loading import Loading, check_repository
+from inference.engines.program import Call
+from inference.engines.text.generator import Generator, Question
+from inference.engines.text.prompts import Prompts
+from inference.engines.text.sampling import Sampling
+from inference.engines.text.structures import Structures
+from inference.errors import InvalidRequest, UnsupportedParameter
+
+# As vLLM reads them from a model's generation_config.
+DEFAULTS = ("repetition_penalty", "temperature", "top_k", "top_p", "min_p", "max_new_tokens")
+CONTEXT = 2048
+
+
+class TextProgram:
+    """`AutoModelForCausalLM` with its tokenizer. `budget` is for the KV cache, in bytes."""
+
+    def __init__(
+        self, loading: Mapping[str, Any], context: int | None, max_rows: int, budget: int
+    ) -> None:
+        self._loading = Loading(**loading)
+        self._context = context
+        self._max_rows = max_rows
+        self._budget = budget
+
+    def load(self) -> Mapping[str, Any]:
+        """Tokenizer, template, then the weights."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        loading = self._loading
+        check_repository(loading)
+        tokenizer = AutoTokenizer.from_pretrained(loading.source, **loading.repository())
+        self._prompts = Prompts(tokenizer)
+        self._prompts.try_out()
+        model = AutoModelForCausalLM.from_pretrained(loading.source, **loading.weights())
+        return self._ready(model.eval(), tokenizer)
+
+    def _ready(self, model: Any, tokenizer: Any) -> Mapping[str, Any]:
+        config = model.config.get_text_config()
+        self._vocabulary = int(config.vocab_size)
+        ends = _ends(model.generation_config, tokenizer)
+        self._structures = Structures(tokenizer, self._vocabulary, ends)
+        # Tokenizers are not made for two threads: the other one reads prompts.
+        own = copy.deepcopy(tokenizer)
+        device, budget = self._loading.device, self._budget
+        self._generator = Generator(
+            model, own, self._structures, ends, device, self._max_rows, budget
+        )
+        return {
+            "max_model_len": _context(config, tokenizer, self._context),
+            "vocabulary": self._vocabulary,
+            "model_type": config.model_type,
+            "defaults": _defaults(model.generation_config),
+            "chat": self._prompts.has_template,
+        }
+
+    # --- on the preparing thread -----------------------------------------------------------------
+
+    def prepare(self, call: Call) -> Any:
+        """Text and tokens of a prompt; a structure, if there is one, is compiled on the way."""
+        asked = call.inputs
+        constraint = call.parameters.get("constraint")
+        if constraint:
+            self._structures.compiled(constraint)
+        if call.task == "detokenize":
+            self._check_ids(asked["ids"], "tokens")
+            return {"text": self._prompts.text(asked["ids"])}
+        if asked.get("messages") is not None:
+            text, ids = self._prompts.chat(asked["messages"], asked["tools"], asked["kwargs"])
+            if asked.get("special"):
+                ids = self._prompts.tokens(text, special=True)
+        elif isinstance(asked["prompt"], str):
+            text = asked["prompt"]
+            ids = self._prompts.tokens(text, special=asked.get("special") is not False)
+        else:
+            ids = asked["prompt"]
+            self._check_ids(ids, "prompt")
+            text = self._prompts.text(ids)
+        strings = self._prompts.strings(ids) if asked.get("strings") else None
+        return {"text": text, "ids": ids, "strings": strings}
+
+    def _check_ids(self, ids: Sequence[int], field: str) -> None:
+        bad = next((i for i in ids if not 0 <= i < self._vocabulary), None)
+        if bad is not None:
+            raise InvalidRequest(f"Token id {bad} is not in the vocabulary.", field)
+
+    # --- on the main thread ----------------------------------------------------------------------
+
+    def begin(self, key: int, call: Call) -> None:
+        """Take a prompt up; `inputs` has its tokens and those of an answer that goes on."""
+        sampling = Sampling(**call.parameters)
+        question = Question(key, call.inputs["ids"], call.inputs.get("said") or [], sampling)
+        self._generator.add(question)
+
+    def step(self) -> Iterable[tuple[int, Any]]:
+        """One more token of each answer."""
+        return self._generator.step()
+
+    def drop(self, key: int) -> None:
+        """Nobody reads this answer any more."""
+        self._generator.drop(key)
+
+    def parts(self, call: Call) -> None:
+        """Never in parts."""
+
+    def size(self, call: Call) -> int:
+        """Of no account."""
+        return 0
+
+    def run(self, calls: Sequence[Call]) -> Sequence[Any]:
+        """It answers by streams only."""
+        return [UnsupportedParameter("This model answers in text only.", "model")] * len(calls)
+
+
+def _ends(generation_config: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer."""
+    given = generation_config.eos_token_id
+    found = list(given) if isinstance(given, list | tuple) else [given]
+    return sorted({int(i) for i in (*found, tokenizer.eos_token_id) if i is not None})
+
+
+def _context(config: Any, tokenizer: Any, wanted: int | None) -> int:
+    longest = getattr(config, "max_position_embeddings", None)
+    if not longest:
+        limit = tokenizer.model_max_length
+        longest = limit if limit < 10**9 else CONTEXT
+    return min(wanted or int(longest), int(longest))
+
+
+def _defaults(generation_config: Any) -> dict[str, Any]:
+    said = generation_config.to_diff_dict()
+    found = {name: said[name] for name in DEFAULTS if said.get(name) is not None}
+    if "max_new_tokens" in found:
+        found["max_tokens"] = found.pop("max_new_tokens")
+    return found
