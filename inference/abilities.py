@@ -38,6 +38,7 @@ ABILITIES: Mapping[tuple[str, str], frozenset[str]] = {
     ("vllm", "text-generation"): KNOBS | TOKENS,
     ("vllm", "embedding"): VECTORS | TOKENS,
     ("vllm", "rerank"): SCORES | TOKENS,
+    ("transformers", "text-generation"): KNOBS | TOKENS,
     ("echo", "text-generation"): WORDS
     | {"n", "max_tokens", "ignore_eos", "logprobs", "prompt_logprobs"},
     ("echo", "embedding"): VECTORS | WORDS,

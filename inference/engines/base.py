@@ -118,6 +118,8 @@ def make_engine(card: ModelCard, resources: Resources) -> Engine:
         from inference.engines.echo import EchoEngine
 
         return EchoEngine(card, resources.rung)
+    if card.engine == "transformers":
+        return _transformers_engine(card, resources)
     if card.task != "text-generation":
         from inference.engines.vllm_pooling import VllmPoolingEngine
 
@@ -125,6 +127,16 @@ def make_engine(card: ModelCard, resources: Resources) -> Engine:
     from inference.engines.vllm import VllmEngine
 
     return VllmEngine(card, resources)
+
+
+def _transformers_engine(card: ModelCard, resources: Resources) -> Engine:
+    if card.task == "text-generation":
+        from inference.engines.transformers_text import TransformersTextEngine
+
+        return TransformersTextEngine(card, resources)
+    from inference.engines.transformers import TransformersEngine
+
+    return TransformersEngine(card, resources)
 
 
 def import_ahead(kind: str) -> None:

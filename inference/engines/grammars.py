@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,15 @@ def kind_and_text(constraint: Any) -> tuple[str, str]:
         if found is not None:
             return kind, found if isinstance(found, str) else json.dumps(found)
     if constraint.choice and sum(map(len, constraint.choice)) > FEW_CHARACTERS:
-        words = " | ".join(json.dumps(word, ensure_ascii=False) for word in constraint.choice)
-        return "grammar", f"root ::= {words}"
+        return as_grammar(constraint.choice)
     # An object, or a few words: nothing to try out.
     return "json_object", ""
+
+
+def as_grammar(choice: Sequence[str]) -> tuple[str, str]:
+    """One of these words, as kind and text."""
+    words = " | ".join(json.dumps(word, ensure_ascii=False) for word in choice)
+    return "grammar", f"root ::= {words}"
 
 
 class GrammarTrial:

@@ -10,16 +10,12 @@ from inference.abilities import preemptable
 from inference.catalogue import ModelCard
 from inference.engines.base import Prepared, Resources
 from inference.engines.grammars import GrammarTrial
+from inference.engines.limits import max_tokens
 from inference.engines.vllm_answer import TextPayload, answer_of
 from inference.engines.vllm_base import VllmBase, client_error
 from inference.engines.vllm_chat import ChatParsing
 from inference.engines.vllm_sampling import sampling_params, structured_params
-from inference.errors import (
-    ContextLengthExceeded,
-    EngineCrashed,
-    InvalidRequest,
-    UnsupportedParameter,
-)
+from inference.errors import EngineCrashed, InvalidRequest, UnsupportedParameter
 from inference.requests import GenerateRequest, Output, Question
 
 if TYPE_CHECKING:
@@ -71,9 +67,10 @@ class VllmEngine(VllmBase):
         if not prompt_ids:
             # vLLM would find out only when the stream has begun.
             raise InvalidRequest("A prompt has at least one token.", field)
-        max_tokens = self._max_tokens(request, len(prompt_ids), field)
+        default = self._defaults.get("max_tokens")
+        most = max_tokens(request, len(prompt_ids), field, self.max_model_len, default)
         try:
-            params = sampling_params(request.sampling, max_tokens, self._defaults)
+            params = sampling_params(request.sampling, most, self._defaults)
             if request.sampling.structured is not None:
                 params.structured_outputs = structured_params(request.sampling.structured)
             if chat is not None:
@@ -85,30 +82,11 @@ class VllmEngine(VllmBase):
         return Prepared(
             request,
             len(prompt_ids),
-            max_tokens,
+            most,
             TextPayload(engine_input, params, chat),
             # A grammar cannot begin in its middle, whoever asked for it.
             resumable=preemptable(request) and params.structured_outputs is None,
         )
-
-    def _max_tokens(self, request: GenerateRequest, prompt_tokens: int, field: str) -> int:
-        room = self.max_model_len - prompt_tokens
-        if room <= 0:
-            raise ContextLengthExceeded(
-                f"This model's maximum context length is {self.max_model_len} tokens. However, "
-                f"your {field} resulted in {prompt_tokens} tokens. Please reduce the length of the "
-                f"{field}.",
-                field,
-            )
-        asked = request.sampling.max_tokens
-        if asked is not None and asked > room:
-            raise ContextLengthExceeded(
-                f"This model's maximum context length is {self.max_model_len} tokens. However, you "
-                f"requested {prompt_tokens + asked} tokens ({prompt_tokens} in the {field}, "
-                f"{asked} in the completion). Please reduce the length of one of them.",
-                field,
-            )
-        return min(room, self._defaults.get("max_tokens", room)) if asked is None else asked
 
     async def _verify(self, llm: AsyncLLM, params: Any) -> None:
         """vLLM's own checks, now rather than after the stream began; grammars off the loop."""

@@ -20,11 +20,12 @@ CONTEXT = 2048
 
 
 class TextProgram:
-    """`AutoModelForCausalLM` with its tokenizer. `budget` is for the KV cache, in bytes."""
+    """`AutoModelForCausalLM` with its tokenizer; `loading` are the fields of `Loading`.
 
-    def __init__(
-        self, loading: Mapping[str, Any], context: int | None, max_rows: int, budget: int
-    ) -> None:
+    `budget` is for the KV cache, in bytes (0: no bound).
+    """
+
+    def __init__(self, context: int | None, max_rows: int, budget: int, **loading: Any) -> None:
         self._loading = Loading(**loading)
         self._context = context
         self._max_rows = max_rows
