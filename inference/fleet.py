@@ -179,11 +179,8 @@ async def _import_ahead(kind: str) -> None:
 
 async def _probe(engine: Engine, card: ModelCard) -> None:
     """One token or vector, so that "ready" means that it answers."""
-    question = probe(card)
-    if question is None:
-        return
     try:
-        prepared = await engine.prepare(question)
+        prepared = await engine.prepare(probe(card))
         async with aclosing(engine.generate(prepared)) as outputs:
             async for _ in outputs:
                 pass

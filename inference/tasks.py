@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inference.catalogue import PIPELINE_TASKS, ModelCard
+from inference.catalogue import ModelCard
 from inference.errors import UnsupportedParameter
 from inference.requests import (
     DetokenizeRequest,
@@ -13,7 +13,6 @@ from inference.requests import (
     Question,
     SamplingParams,
     ScoreRequest,
-    TaskRequest,
     TokenizeRequest,
 )
 
@@ -23,7 +22,6 @@ ANSWERS: Mapping[str, tuple[type[Question], ...]] = {
     # Two texts are as near as their vectors are.
     "embedding": (EmbedRequest, ScoreRequest, *TOKENS),
     "rerank": (ScoreRequest, *TOKENS),
-    **dict.fromkeys(PIPELINE_TASKS, (TaskRequest,)),
 }
 # In the words of the API's routes.
 CAPABILITIES: Mapping[type[Question], tuple[str, ...]] = {
@@ -32,7 +30,6 @@ CAPABILITIES: Mapping[type[Question], tuple[str, ...]] = {
     ScoreRequest: ("rerank", "score"),
     TokenizeRequest: ("tokenize",),
     DetokenizeRequest: ("detokenize",),
-    TaskRequest: ("task",),
 }
 
 
@@ -49,10 +46,8 @@ def check(card: ModelCard, request: Question) -> None:
         raise UnsupportedParameter(message, "model")
 
 
-def probe(card: ModelCard) -> Question | None:
-    """The least that shows that a loaded model answers; None where a picture or sound is needed."""
-    if card.task in PIPELINE_TASKS:
-        return None
+def probe(card: ModelCard) -> Question:
+    """The least that shows that a loaded model answers."""
     if card.task == "embedding":
         return EmbedRequest(model=card.id, inputs=("Hello",), account="probe")
     if card.task == "rerank":

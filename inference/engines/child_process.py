@@ -55,7 +55,10 @@ class ChildProcess:
             return dict(self._env)
         warm.environment(self._kind)
         own = {child.SERVER_PID: str(os.getpid()), child.LOG_FILE: str(self._log)}
-        return {**os.environ, **own}
+        # One core is left to the server, as vLLM does: threads that wait for one another on cores
+        # that are busy with something else wait long.
+        threads = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) - 1))}
+        return {**threads, **os.environ, **own}
 
     def _spawned(self, theirs: socket.socket, env: dict[str, str]) -> subprocess.Popen[bytes]:
         command = (*self._prefix, sys.executable, "-m", "inference.engines.worker")

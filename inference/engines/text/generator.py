@@ -18,6 +18,8 @@ from inference.engines.text.structures import Structures
 
 # Tokens of a prompt that are read in one step, so that others do not wait for a long one.
 CHUNK = 1024
+# What models call what they keep of the tokens before.
+CACHES = ("past_key_values", "cache_params", "state")
 Pieces = list[tuple[int, Any]]
 
 
@@ -54,14 +56,24 @@ class Generator:
         self._device = device
         self._max_rows = max_rows
         self._max_cells = budget // max(1, _bytes_per_token(model)) if budget else 0
-        accepted = inspect.signature(model.forward).parameters
-        self._accepted = frozenset(accepted)
+        self._accepted = frozenset(inspect.signature(model.forward).parameters)
+        self._cache_name = next((name for name in CACHES if name in self._accepted), "")
         self._waiting: deque[Question] = deque()
         self._reading: Question | None = None
         self._groups: list[Rows] = []
         self._words: dict[int, str] = {}
         # Choices that have not ended, by question.
         self._left: dict[int, int] = {}
+        self._joinable = self._try_cache()
+
+    def _try_cache(self) -> bool:
+        """Whether rows can run together: the model keeps what it read in plain caches."""
+        import torch
+
+        with torch.inference_mode():
+            token = torch.zeros(1, 1, dtype=torch.long, device=self._device)
+            answer = self._forward({"input_ids": token}, keep=1)
+        return self._cache_name == CACHES[0] and Rows.joinable(answer.past_key_values)
 
     # --- coming and going ------------------------------------------------------------------------
 
@@ -131,28 +143,22 @@ class Generator:
         import torch
 
         ids = [*question.ids, *question.said]
-        end = min(len(ids), question.read + CHUNK)
+        # Other caches than plain ones take a prompt at once or not at all.
+        end = min(len(ids), question.read + CHUNK) if self._joinable else len(ids)
         every = question.sampling.prompt_logprobs is not None and not question.said
-        if question.cache is None:
-            question.cache = self._new_cache()
         answer = self._forward(
             {
                 "input_ids": torch.tensor([ids[question.read : end]], device=self._device),
                 "attention_mask": torch.ones(1, end, dtype=torch.long, device=self._device),
                 "position_ids": torch.arange(question.read, end, device=self._device)[None],
-                "past_key_values": question.cache,
             },
             keep=0 if every else 1,
+            cache=question.cache,
         )
         if every:
             self._note_prompt(question, ids, answer.logits[0], end)
-        question.cache, question.read = answer.past_key_values, end
+        question.cache, question.read = getattr(answer, self._cache_name, None), end
         return answer.logits[:, -1].float() if end == len(ids) else None
-
-    def _new_cache(self) -> Any:
-        from transformers import DynamicCache
-
-        return DynamicCache(config=self._model.config)
 
     def _note_prompt(self, question: Question, ids: list[int], logits: Any, end: int) -> None:
         wanted = question.sampling.prompt_logprobs or 0
@@ -168,8 +174,7 @@ class Generator:
         rows = [self._row(question, index, logits) for index in range(question.sampling.n)]
         self._left[question.key] = len(rows)
         group = Rows(question.cache, rows[:1], rows[0].length)
-        joinable = Rows.joinable(question.cache)
-        if joinable or len(rows) == 1:
+        if self._joinable or len(rows) == 1:
             group.repeat(rows)
             groups = [group]
         else:
@@ -179,7 +184,7 @@ class Generator:
         if question.prompt_logprobs and found:
             found[0] = (found[0][0], _with_prompt(found[0][1], question.prompt_logprobs))
         for each in groups:
-            self._take(each, joinable)
+            self._take(each)
         return found
 
     def _alone(self, question: Question, row: Row) -> Rows:
@@ -189,10 +194,10 @@ class Generator:
             continue
         return Rows(question.cache, [row], row.length)
 
-    def _take(self, group: Rows, joinable: bool) -> None:
+    def _take(self, group: Rows) -> None:
         if not group.rows:
             return
-        if joinable and self._groups:
+        if self._joinable and self._groups:
             self._groups[0].join(group)
         else:
             self._groups.append(group)
@@ -209,18 +214,20 @@ class Generator:
             text.add(token_id)
         text.new(finished=False)
         length = len(question.ids) + len(question.said)
-        return Row(question.key, index, sampling, sampler, text, list(question.said), length)
+        return Row(
+            question.key, index, question.ids, sampling, sampler, text, list(question.said), length
+        )
 
     # --- answers ---------------------------------------------------------------------------------
 
     def _advance(self, group: Rows) -> Pieces:
         """The next token of each row."""
         try:
-            answer = self._forward(group.inputs(self._device), keep=1)
+            answer = self._forward(group.inputs(self._device), keep=1, cache=group.cache)
         except Exception as error:  # whatever a model raises
             failed = _light(error)
         else:
-            group.moved()
+            group.moved(getattr(answer, self._cache_name, None))
             return self._drawn(group, answer.logits[:, -1].float())
         return self._broken(group, failed)
 
@@ -234,8 +241,13 @@ class Generator:
         free_memory()
         return [(key, error) for key in gone]
 
-    def _forward(self, inputs: dict[str, Any], keep: int) -> Any:
+    def _forward(self, inputs: dict[str, Any], keep: int, cache: Any = None) -> Any:
         given = {name: value for name, value in inputs.items() if name in self._accepted}
+        if self._cache_name != CACHES[0]:
+            # A recurrent model: nothing is padded, and its masks are of another kind.
+            given.pop("attention_mask", None)
+        if cache is not None:
+            given[self._cache_name] = cache
         if "logits_to_keep" in self._accepted:
             given["logits_to_keep"] = keep
         return self._model(**given, use_cache=True, return_dict=True)

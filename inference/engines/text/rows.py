@@ -16,6 +16,7 @@ class Row:
 
     key: int
     index: int
+    prompt: Sequence[int]
     sampling: Sampling
     sampler: Sampler
     text: Text
@@ -71,7 +72,6 @@ class Rows:
             self.cache = None
             return
         total = max(row.length for row in self.rows)
-        # One row alone has a cache of some other kind perhaps, and nothing to give up.
         for layer in self.cache.layers:
             length = _kept(layer, total)
             for name in ("keys", "values"):
@@ -101,17 +101,21 @@ class Rows:
         """What the model gets for the next step: one token of each row."""
         import torch
 
+        if self.cache is None:
+            # A model that keeps nothing reads everything again. It has one row.
+            (row,) = self.rows
+            return {"input_ids": torch.tensor([[*row.prompt, *row.said]], device=device)}
         lengths = torch.tensor([row.length for row in self.rows], device=device)[:, None]
         places = torch.arange(self.total + 1, device=device)[None]
         return {
             "input_ids": torch.tensor([[row.next_id] for row in self.rows], device=device),
             "attention_mask": (places >= self.total - lengths).long(),
             "position_ids": lengths,
-            "past_key_values": self.cache,
         }
 
-    def moved(self) -> None:
+    def moved(self, cache: Any) -> None:
         """A step was taken: what came next is in the cache now."""
+        self.cache = cache
         self.total += 1
         for row in self.rows:
             row.length += 1
