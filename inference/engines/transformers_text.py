@@ -172,11 +172,13 @@ class TransformersTextEngine(WorkerEngine):
         self, request: GenerateRequest, chat: ChatRequest | None
     ) -> tuple[str, str] | None:
         """The structure that the answer follows, as kind and text. Raises InvalidRequest."""
+        from vllm.exceptions import VLLMClientError
+
         wanted: Any = chat.wanted.structured_outputs if chat is not None else None
         try:
             if wanted is None and request.sampling.structured is not None:
                 wanted = structured_params(request.sampling.structured)
-        except ValueError as error:
+        except (VLLMClientError, ValueError) as error:
             raise client_error(error, "response_format") from error
         if wanted is None:
             return None
@@ -190,9 +192,11 @@ class TransformersTextEngine(WorkerEngine):
         return as_grammar(wanted.choice) if wanted.choice else kind_and_text(wanted)
 
     def _sampling(self, request: GenerateRequest, most: int) -> dict[str, Any]:
+        from vllm.exceptions import VLLMClientError
+
         try:
             params = sampling_params(request.sampling, most, self._facts["defaults"])
-        except ValueError as error:
+        except (VLLMClientError, ValueError) as error:
             raise client_error(error, None) from error
         size = int(self._facts["vocabulary"])
         bad = next((i for i in params.logit_bias or () if not 0 <= i < size), None)

@@ -21,6 +21,7 @@ from inference.requests import GenerateRequest, Message, Output, SamplingParams
 from inference.sizing import KV_CACHE_MIN_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
+POCKET = ROOT / "inference" / "pocket" / "model"
 TOOL = {
     "type": "function",
     "function": {

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from inference.engines.grammar_child import SOURCE
 from inference.errors import InvalidRequest
 
 CACHE_BYTES = 128 * 2**20
@@ -41,8 +42,9 @@ class Structures:
                 case _:
                     return compiler.compile_structural_tag(text)
         except (RuntimeError, ValueError, TypeError) as error:
-            message = f"This structure cannot be followed: {' '.join(str(error).split())}"
-            raise InvalidRequest(message[:500], "response_format") from error
+            said = " ".join(SOURCE.sub("", str(error)).split())
+            message = f"This structure cannot be followed: {said}"[:500]
+            raise InvalidRequest(message, "response_format") from error
 
     def matcher(self, constraint: Sequence[str]) -> Any:
         """Follows one answer."""
