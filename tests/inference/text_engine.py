@@ -114,9 +114,10 @@ async def killed(engine: TransformersTextEngine, folder: str) -> None:
     prepared = await engine.prepare(completion("x", max_tokens=2000, ignore_eos=True))
     try:
         async with aclosing(engine.generate(prepared)) as outputs:
-            async for output in outputs:
-                if len(output.token_ids):
-                    os.kill(worker_pid(), signal.SIGKILL)
+            await anext(outputs)
+            os.kill(worker_pid(), signal.SIGKILL)
+            async for _ in outputs:
+                pass
     except EngineCrashed as error:
         say("crashed", [error.message, await death, engine.alive])
 

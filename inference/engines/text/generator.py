@@ -60,7 +60,7 @@ class Generator:
         self._cache_name = next((name for name in CACHES if name in self._accepted), "")
         self._waiting: deque[Question] = deque()
         self._reading: Question | None = None
-        self._groups: list[Rows] = []
+        self.groups: list[Rows] = []
         self._words: dict[int, str] = {}
         # Choices that have not ended, by question.
         self._left: dict[int, int] = {}
@@ -87,7 +87,7 @@ class Generator:
         if self._reading is not None and self._reading.key == key:
             self._reading = None
         self._left.pop(key, None)
-        for group in self._groups:
+        for group in self.groups:
             group.leave([row for row in group.rows if row.key == key])
         self._tidy()
 
@@ -97,21 +97,21 @@ class Generator:
 
         with torch.inference_mode():
             pieces = self._read_on()
-            for group in [*self._groups]:
+            for group in [*self.groups]:
                 pieces += self._advance(group)
         self._tidy()
         return pieces
 
     def _tidy(self) -> None:
-        self._groups = [group for group in self._groups if group.rows]
+        self.groups = [group for group in self.groups if group.rows]
 
     def _has_room(self, question: Question) -> bool:
-        count = sum(len(group.rows) for group in self._groups)
+        count = sum(len(group.rows) for group in self.groups)
         if not count:
             return True
         rows = count + question.sampling.n
         longest = max(
-            len(question.ids) + len(question.said), *(group.total for group in self._groups)
+            len(question.ids) + len(question.said), *(group.total for group in self.groups)
         )
         fits = not self._max_cells or rows * longest <= self._max_cells
         return rows <= self._max_rows and fits
@@ -197,10 +197,10 @@ class Generator:
     def _take(self, group: Rows) -> None:
         if not group.rows:
             return
-        if self._joinable and self._groups:
-            self._groups[0].join(group)
+        if self._joinable and self.groups:
+            self.groups[0].join(group)
         else:
-            self._groups.append(group)
+            self.groups.append(group)
 
     def _row(self, question: Question, index: int, logits: Any) -> Row:
         sampling = question.sampling

@@ -41,7 +41,8 @@ class TextProgram:
         self._prompts = Prompts(tokenizer)
         self._prompts.try_out()
         model = AutoModelForCausalLM.from_pretrained(loading.source, **loading.weights())
-        return self._ready(model.eval(), tokenizer)
+        self.model = model.eval()
+        return self._ready(self.model, tokenizer)
 
     def _ready(self, model: Any, tokenizer: Any) -> Mapping[str, Any]:
         config = model.config.get_text_config()

@@ -20,7 +20,9 @@ from typing import Any
 
 from inference.errors import InvalidRequest, LoadFailed
 
+# Of CPU: on a busy machine an honest template may take any time.
 TEMPLATE_SECONDS = 5
+TRIAL_SECONDS = 120.0
 TEMPLATE_BYTES = 2**30
 MAX_CHARACTERS = 20_000_000
 ENDLESS = "Its chat template does not come to an end."
@@ -90,7 +92,7 @@ class Prompts:
         pid = os.fork()
         if pid == 0:
             os._exit(self._tried())
-        status = _waited(pid, 2 * TEMPLATE_SECONDS)
+        status = _waited(pid, TRIAL_SECONDS)
         if status is None or (status < 0 and -status in (signal.SIGXCPU, signal.SIGKILL)):
             raise LoadFailed(ENDLESS)
         if status:
@@ -125,24 +127,31 @@ def _waited(pid: int, seconds: float) -> int | None:
 
 @contextlib.contextmanager
 def _stopped_after(seconds: float) -> Iterator[None]:
-    """Raise TookTooLong in this thread after so long; Python code cannot be stopped otherwise."""
-    thread, lock, over = threading.get_ident(), threading.Lock(), False
+    """Raise TookTooLong in this thread once it has worked for so long.
 
-    def stop() -> None:
-        with lock:
-            if not over:
-                raised = ctypes.py_object(TookTooLong)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
+    Python code cannot be stopped in any other way.
+    """
+    thread, over = threading.get_ident(), threading.Event()
+    clock = time.pthread_getcpuclockid(thread)
+    end = time.clock_gettime(clock) + seconds
 
-    timer = threading.Timer(seconds, stop)
-    timer.daemon = True
-    timer.start()
+    def watch() -> None:
+        left = seconds
+        while left > 0:
+            if over.wait(left):
+                return
+            left = end - time.clock_gettime(clock)
+        raised = ctypes.py_object(TookTooLong)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
+
+    watcher = threading.Thread(target=watch, name="template", daemon=True)
+    watcher.start()
     try:
         yield
     finally:
-        with lock:
-            over = True
-        timer.cancel()
+        over.set()
+        # Whoever raises has raised by then, inside the caller's `try`.
+        watcher.join()
 
 
 def _as_templates_expect(message: Mapping[str, Any]) -> dict[str, Any]:

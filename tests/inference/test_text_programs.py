@@ -1,0 +1,102 @@
+"""A text program loads by every rung, refuses what could do harm, and keeps its answers apart."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import ROOT
+
+pytestmark = pytest.mark.engine
+ENDLESS = ["LoadFailed", "Its chat template does not come to an end."]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What programs said, by case."""
+    folder: Path = tmp_path_factory.mktemp("programs")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.inference.text_programs", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith('["'))
+
+
+def test_pickles_are_refused(found: dict[str, Any]) -> None:
+    """M1."""
+    kind, message = found["pickle"]
+    assert kind == "LoadFailed"
+    assert message.startswith("unsafe_format") and "pytorch_model.bin" in message
+
+
+@pytest.mark.parametrize("name", ["code", "code of the tokenizer"])
+def test_code_of_a_repository_is_refused(found: dict[str, Any], name: str) -> None:
+    """M2."""
+    assert found[name][0] == "LoadFailed" and "`auto_map`" in found[name][1]
+
+
+def test_a_template_that_does_not_end_is_stopped(found: dict[str, Any]) -> None:
+    """M3: at load, and one that waits for its prompt."""
+    assert found["endless"] == ENDLESS
+    assert found["growing"] == ["LoadFailed", "Its chat template grows without bound."]
+    assert found["late, well"] == "well"
+    assert found["late, loop"] == ENDLESS
+
+
+def test_every_rung_answers(found: dict[str, Any]) -> None:
+    full, eight, four, disk = (found[rung] for rung in ("full", "8bit", "4bit", "disk_offload"))
+    # Bytes of weights: what is not in a linear layer stays as it was.
+    assert full[2] == disk[2] > eight[2] > four[2]
+    assert eight[0][0][:4] == full[0][0][:4]
+    assert [len(tokens) for tokens in four[0]] == [12] * 4
+
+
+def test_weights_on_disk_change_no_token(found: dict[str, Any]) -> None:
+    full, disk = found["full"], found["disk_offload"]
+    assert set(disk[1]) == {"cpu", "disk"}
+    assert disk[0] == full[0]
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        "llama",
+        "gpt2",
+        "windows",
+        "some windows",
+        "no positions",
+        "experts",
+        "recurrent",
+        "half recurrent",
+    ],
+)
+def test_answers_side_by_side_are_those_of_generate(found: dict[str, Any], family: str) -> None:
+    expected, said = found[f"family {family}"]
+    assert said == expected
+    assert len({*expected["0"], *expected["2"]}) > 3
+
+
+@pytest.mark.parametrize(("family", "lost"), [("llama", {"2"}), ("windows", {"0", "1", "2"})])
+def test_memory_that_runs_out_costs_who_came_last(
+    found: dict[str, Any], family: str, lost: set[str]
+) -> None:
+    """A window that moved on cannot be put back, so there all that ran together are lost."""
+    whole, said = found[f"exhausted {family}"]
+    for key in whole:
+        assert said[key] == ("OutOfMemoryError" if key in lost else whole[key])
+    assert found[f"after {family}"] == whole
+
+
+def test_no_more_answers_than_the_cache_holds(found: dict[str, Any]) -> None:
+    said, most = found["crowded"]
+    assert said == found["exhausted llama"][0]
+    assert most == 2
