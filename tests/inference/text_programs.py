@@ -232,7 +232,7 @@ def crowded() -> None:
     """A cache with room for two answers at a time."""
     model = made("llama")
     bytes_per_token = 2 * 3 * 2 * 8 * 4
-    generator = Generator(model, Letters(), None, [], "cpu", 8, 45 * bytes_per_token)
+    generator = Generator(model, Letters(), None, [], "cpu", 8, 30 * bytes_per_token)
     most = 0
     step = generator.step
 
