@@ -89,4 +89,9 @@ def expected(state: State, ticket: Ticket, now: float) -> float | None:
 def _retry_after(state: State, ticket: Ticket, now: float) -> int:
     """When some of those who wait now will have been served."""
     seconds = expected(state, ticket, now)
-    return math.ceil(seconds) if seconds is not None else 1 + state.waiting() // 20
+    return math.ceil(seconds) if seconds is not None else guess(state)
+
+
+def guess(state: State) -> int:
+    """Seconds until a place is free, where nothing has been measured yet."""
+    return 1 + state.waiting() // 20

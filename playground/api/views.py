@@ -62,6 +62,7 @@ class GenerateView(ApiView):
         """The call with the model's card, the caller and our own ids in its requests."""
         asked = model or call.model
         card = self.card(asked)
+        self.model = card.id
         self.headers |= notes(call.ignored, card, asked)
         requests = tuple(
             dataclasses.replace(
