@@ -8,7 +8,7 @@ from inference import outlook
 from inference.decisions import Model, Ticket
 from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull, WaitTooLong
 from inference.placement import free_bytes, place
-from inference.replica import Replica
+from inference.replica import Replica, ReplicaState
 from inference.requests import Lane
 from inference.state import SAFE_PART, State
 
@@ -33,6 +33,8 @@ def _check_possible(state: State, model: Model, now: float) -> None:
             f"The model `{model.id}` failed to load {failure.count} times: {failure.reason}",
             round(failure.retry_at - now),
         )
+    if any(r.model == model.id and r.state is ReplicaState.READY for r in state.replicas.values()):
+        return
     pinned = [r for r in state.replicas.values() if state.pinned(r) and r.model != model.id]
     if model.refusal or place(model.need, state.devices, pinned) is None:
         raise ModelUnavailable(_why_never(state, model, pinned), 120)

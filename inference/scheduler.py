@@ -175,8 +175,35 @@ class Scheduler(State):
 
     def schedule(self, now: float) -> Decision:
         """What to do at `now`. Changes nothing: until `apply`, asking again answers the same."""
+        if grant := self._only_grant():
+            return Decision(grants=(grant,))
         with self.unchanging():
             return self._decide(now)
+
+    def _only_grant(self) -> Grant | None:
+        """The whole decision where one person waits, for the one copy of a model, which has room.
+
+        So it is for most requests, and all the questions of `_decide` have the same answer then:
+        nothing is to be loaded, nobody has to give way.
+        """
+        if len(self.queued) != 1 or self.retired or self.limits.idle:
+            return None
+        (request_id, model_id), *_ = self.queued.items()
+        model = self.models.get(model_id)
+        interactive = next(self.queues[model_id].oldest(), None)
+        if model is None or model.replicas > 1 or not (interactive and self._settled()):
+            return None
+        copies = [r for r in self.replicas.values() if r.model == model_id]
+        return Grant(request_id, copies[0].id) if copies and self.room(copies[0]) > 0 else None
+
+    def _settled(self) -> bool:
+        """Whether every replica answers and stays, and every wish is fulfilled."""
+        there = set()
+        for replica in self.replicas.values():
+            if replica.state is not ReplicaState.READY or replica.closing:
+                return False
+            there.add(replica.model)
+        return all(m.wish == "none" or m.id in there for m in self.models.values())
 
     def _decide(self, now: float) -> Decision:
         planned = plan(self, now)
@@ -229,6 +256,8 @@ class Scheduler(State):
 
     def next_change(self, now: float) -> float | None:
         """Seconds until `schedule` may answer differently with no event in between."""
+        if not (self.queues or self.failures or self.limits.idle):
+            return None
         with self.unchanging():
             return min((m - now for m in self._moments(now) if m > now), default=None)
 

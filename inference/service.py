@@ -207,8 +207,10 @@ class InferenceService:
 
     def _note_ready(self) -> None:
         """Ready once nothing that was wished for is still loading; a later load changes nothing."""
+        if self.ready or not self._started:
+            return
         wished = {m.id for m in self._scheduler.models.values() if m.wish != "none"}
-        self.ready = self.ready or (self._started and not wished & self._dispatcher.loading())
+        self.ready = not wished & self._dispatcher.loading()
 
     def _follow_unloads(self, before: Catalogue) -> None:
         age = time.time() - self._clock()

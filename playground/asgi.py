@@ -68,6 +68,24 @@ class ApiHandler(ASGIHandler):
         response = refusal or await self._middleware_chain(request)
         await self.send_response(response, send)
 
+    async def send_response(self, response: Any, send: Send) -> None:
+        """A body in one piece, or a stream that sends itself; what is neither is Django's work.
+
+        Django would pass each event of a stream through two more generators.
+        """
+        if response.cookies or (response.streaming and not hasattr(response, "send_to")):
+            await super().send_response(response, send)
+            return
+        headers = [
+            (name.encode("ascii"), value.encode("latin1")) for name, value in response.items()
+        ]
+        status = response.status_code
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if response.streaming:
+            await response.send_to(send)
+        else:
+            await send({"type": "http.response.body", "body": response.content})
+
     async def _answer(self, request: Any) -> Any:
         """The view's response. All views of the API are coroutines."""
         view, args, kwargs = request.resolver_match = resolve_path(request.path_info)

@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inference.catalogue import ModelCard
@@ -297,7 +298,10 @@ class VllmBase(Engine):
             kwargs["tools"] = self._plain.tools(request.tools)
         messages: list[Any] = self._plain.messages(request.messages or ())
         chat = ChatParams(chat_template_kwargs=kwargs)
-        _, rendered = await llm.renderer.render_chat_async([messages], chat, params)
+        if has_pictures(request.messages):
+            _, rendered = await llm.renderer.render_chat_async([messages], chat, params)
+        else:
+            _, rendered = await _rendered_at_once(llm.renderer, messages, chat, params)
         return rendered[0]
 
     @staticmethod
@@ -318,6 +322,18 @@ class VllmBase(Engine):
         if self._llm is None or self._llm.errored:
             raise EngineCrashed(f"The engine of `{self._card.id}` is gone.")
         return self._llm
+
+
+async def _rendered_at_once(renderer: Any, messages: list[Any], chat: Any, params: Any) -> Any:
+    """What `render_chat_async` gives for a chat in text, from one visit to the renderer's thread.
+
+    vLLM would go there twice, for the template and for the tokenizer. Its limit on how long a
+    template may take stays.
+    """
+    render = partial(renderer.render_chat, [messages], chat, params)
+    rendering = asyncio.get_running_loop().run_in_executor(renderer._executor, render)
+    limited = getattr(renderer, "_render_with_timeout", None)
+    return await (limited(rendering) if limited else rendering)
 
 
 def _knows_sleep() -> bool:
