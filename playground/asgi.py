@@ -8,7 +8,7 @@ more than the rest of a request (docs/decisions.md has the figures).
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -29,7 +29,7 @@ pages = get_asgi_application()
 from playground.consumers import websocket_urlpatterns  # noqa: E402  (needs the app registry)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 API_PREFIXES = ("/v1/", "/hf/")
 API_PATHS = frozenset(
