@@ -12,7 +12,6 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inference.catalogue import ModelCard
@@ -26,6 +25,7 @@ from inference.engines.pictures import (
     unreadable,
 )
 from inference.engines.plain_text import PlainText
+from inference.engines.vllm_rendering import Renderer
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
@@ -80,6 +80,7 @@ class VllmBase(Engine):
         self._llm: AsyncLLM | None = None
         self._loading: asyncio.Future[None] | None = None
         self._plain = PlainText(None)
+        self._renderer: Renderer | None = None
         self._children = vllm_children.Children()
 
     # --- life ------------------------------------------------------------------------------------
@@ -103,6 +104,7 @@ class VllmBase(Engine):
         self.max_model_len = llm.model_config.max_model_len
         self.can_sleep = bool(llm.model_config.enable_sleep_mode)
         self._plain = PlainText(llm.tokenizer)
+        self._renderer = Renderer(llm.renderer)
         await self._loaded(llm)
         await asyncio.to_thread(freeze_heap)
 
@@ -191,6 +193,7 @@ class VllmBase(Engine):
             await asyncio.wait([self._loading], timeout=DEATH_POLL_SECONDS)
         if self._llm is not None:
             llm, self._llm = self._llm, None
+            self._renderer = None
             if llm.output_handler is not None:
                 # Else it takes the orderly end for a crash and logs a traceback.
                 llm.output_handler.cancel()
@@ -298,10 +301,9 @@ class VllmBase(Engine):
             kwargs["tools"] = self._plain.tools(request.tools)
         messages: list[Any] = self._plain.messages(request.messages or ())
         chat = ChatParams(chat_template_kwargs=kwargs)
-        if has_pictures(request.messages):
-            _, rendered = await llm.renderer.render_chat_async([messages], chat, params)
-        else:
-            _, rendered = await _rendered_at_once(llm.renderer, messages, chat, params)
+        if not has_pictures(request.messages) and self._renderer is not None:
+            return await self._renderer.prompt(messages, chat, params)
+        _, rendered = await llm.renderer.render_chat_async([messages], chat, params)
         return rendered[0]
 
     @staticmethod
@@ -322,18 +324,6 @@ class VllmBase(Engine):
         if self._llm is None or self._llm.errored:
             raise EngineCrashed(f"The engine of `{self._card.id}` is gone.")
         return self._llm
-
-
-async def _rendered_at_once(renderer: Any, messages: list[Any], chat: Any, params: Any) -> Any:
-    """What `render_chat_async` gives for a chat in text, from one visit to the renderer's thread.
-
-    vLLM would go there twice, for the template and for the tokenizer. Its limit on how long a
-    template may take stays.
-    """
-    render = partial(renderer.render_chat, [messages], chat, params)
-    rendering = asyncio.get_running_loop().run_in_executor(renderer._executor, render)
-    limited = getattr(renderer, "_render_with_timeout", None)
-    return await (limited(rendering) if limited else rendering)
 
 
 def _knows_sleep() -> bool:
