@@ -8,7 +8,7 @@ from inference import outlook
 from inference.decisions import Model, Ticket
 from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull, WaitTooLong
 from inference.placement import free_bytes, place
-from inference.replica import Replica
+from inference.replica import Replica, ReplicaState
 from inference.requests import Lane
 from inference.state import ADMIT_PART, State
 
@@ -33,6 +33,8 @@ def _check_possible(state: State, model: Model, now: float) -> None:
             f"The model `{model.id}` failed to load {failure.count} times: {failure.reason}",
             round(failure.retry_at - now),
         )
+    if any(r.model == model.id and r.state is ReplicaState.READY for r in state.replicas.values()):
+        return
     pinned = [r for r in state.replicas.values() if state.pinned(r) and r.model != model.id]
     if model.refusal or place(model.need, state.devices, pinned) is None:
         raise ModelUnavailable(_why_never(state, model, pinned), 120)
@@ -89,4 +91,9 @@ def expected(state: State, ticket: Ticket, now: float) -> float | None:
 def _retry_after(state: State, ticket: Ticket, now: float) -> int:
     """When some of those who wait now will have been served."""
     seconds = expected(state, ticket, now)
-    return math.ceil(seconds) if seconds is not None else 1 + state.waiting() // 20
+    return math.ceil(seconds) if seconds is not None else guess(state)
+
+
+def guess(state: State) -> int:
+    """Seconds until a place is free, where nothing has been measured yet."""
+    return 1 + state.waiting() // 20

@@ -188,8 +188,35 @@ class Scheduler(State):
 
     def schedule(self, now: float) -> Decision:
         """What to do at `now`. Changes nothing: until `apply`, asking again answers the same."""
+        if grant := self._only_grant():
+            return Decision(grants=(grant,))
         with self.unchanging():
             return self._decide(now)
+
+    def _only_grant(self) -> Grant | None:
+        """The whole decision where one person waits, for the one copy of a model, which has room.
+
+        So it is for most requests, and all the questions of `_decide` have the same answer then:
+        nothing is to be loaded, nobody has to give way.
+        """
+        if len(self.queued) != 1 or self.retired or self.limits.idle:
+            return None
+        (request_id, model_id), *_ = self.queued.items()
+        model = self.models.get(model_id)
+        interactive = next(self.queues[model_id].oldest(), None)
+        if model is None or model.replicas > 1 or not (interactive and self._settled()):
+            return None
+        copies = [r for r in self.replicas.values() if r.model == model_id]
+        return Grant(request_id, copies[0].id) if copies and self.room(copies[0]) > 0 else None
+
+    def _settled(self) -> bool:
+        """Whether every replica answers and stays, and every wish is fulfilled."""
+        there = set()
+        for replica in self.replicas.values():
+            if replica.state is not ReplicaState.READY or replica.closing:
+                return False
+            there.add(replica.model)
+        return all(m.wish == "none" or m.id in there for m in self.models.values())
 
     def _decide(self, now: float) -> Decision:
         planned = plan(self, now)
@@ -242,6 +269,8 @@ class Scheduler(State):
 
     def next_change(self, now: float) -> float | None:
         """Seconds until `schedule` may answer differently with no event in between."""
+        if not (self.queues or self.failures or self.limits.idle):
+            return None
         with self.unchanging():
             return min((m - now for m in self._moments(now) if m > now), default=None)
 
@@ -294,6 +323,17 @@ class Scheduler(State):
     def tickets(self, account: str) -> list[Ticket]:
         """What an account has waiting, in the order of the queues."""
         return [t for q in self.queues.values() for t in q.values() if t.account == account]
+
+    def taken(self, account: str, model: str, now: float) -> tuple[int, float]:
+        """How many places an account has in the queue, and about when they will be free.
+
+        The latter in seconds from now: when all who wait for this model will have been let in.
+        """
+        known = self.fairness.accounts.get(account)
+        if known is None or not known.waiting:
+            return 0, 0.0
+        seconds = outlook.wait(self, model, self.waiting(model), now)
+        return known.waiting, admission.guess(self) if seconds is None else seconds
 
     # --- small steps -----------------------------------------------------------------------------
 

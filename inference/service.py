@@ -28,7 +28,7 @@ from inference.requests import Question
 from inference.run import Early, Run
 from inference.scheduler import Scheduler
 from inference.sizing import Need, Weights
-from inference.status import Board, ModelStatus, Overview, Queued, Waiting
+from inference.status import Board, ModelStatus, Overview, Queued, QueueShare, Waiting
 from inference.tasks import check
 from inference.weights import free_disk, local_folder, measure
 
@@ -95,6 +95,10 @@ class InferenceService:
     def queue(self, account: str) -> list[Queued]:
         """All that an account waits for, in order of arrival."""
         return self._board.queue(account)
+
+    def queue_share(self, account: str, model: str) -> QueueShare:
+        """What an account has of its places in the queue, for one who just asked for this model."""
+        return self._board.queue_share(account, model)
 
     def overview(self) -> Overview:
         """What is loaded where, and what comes next. It tells nothing of who asks."""
@@ -203,8 +207,10 @@ class InferenceService:
 
     def _note_ready(self) -> None:
         """Ready once nothing that was wished for is still loading; a later load changes nothing."""
+        if self.ready or not self._started:
+            return
         wished = {m.id for m in self._scheduler.models.values() if m.wish != "none"}
-        self.ready = self.ready or (self._started and not wished & self._dispatcher.loading())
+        self.ready = not wished & self._dispatcher.loading()
 
     def _follow_unloads(self, before: Catalogue) -> None:
         age = time.time() - self._clock()

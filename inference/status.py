@@ -91,6 +91,18 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueShare:
+    """An account's places in the queue: how many, how many are taken, and when all are free again.
+
+    The latter in seconds, as far as can be told.
+    """
+
+    limit: int
+    taken: int
+    free_in: float
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """A device and how much of its memory no model has."""
 
@@ -221,6 +233,11 @@ class Board:
             if waiting := self.waiting(ticket.request_id):
                 found.append(Queued(ticket.request_id, now - ticket.queued_at, waiting))
         return sorted(found, key=lambda queued: -queued.queued_seconds)
+
+    def queue_share(self, account: str, model: str) -> QueueShare:
+        """What an account has of its places in the queue."""
+        taken, free_in = self._scheduler.taken(account, model, self._clock())
+        return QueueShare(self._scheduler.limits.account_queue, taken, free_in)
 
     def overview(self) -> Overview:
         """Devices, what they hold, and what comes next."""

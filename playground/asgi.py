@@ -8,7 +8,7 @@ more than the rest of a request (docs/decisions.md has the figures).
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -29,7 +29,7 @@ pages = get_asgi_application()
 from playground.consumers import websocket_urlpatterns  # noqa: E402  (needs the app registry)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 API_PREFIXES = ("/v1/", "/hf/")
 API_PATHS = frozenset(
@@ -67,6 +67,24 @@ class ApiHandler(ASGIHandler):
         request, refusal = self.create_request(scope, body)
         response = refusal or await self._middleware_chain(request)
         await self.send_response(response, send)
+
+    async def send_response(self, response: Any, send: Send) -> None:
+        """A body in one piece, or a stream that sends itself; what is neither is Django's work.
+
+        Django would pass each event of a stream through two more generators.
+        """
+        if response.cookies or (response.streaming and not hasattr(response, "send_to")):
+            await super().send_response(response, send)
+            return
+        headers = [
+            (name.encode("ascii"), value.encode("latin1")) for name, value in response.items()
+        ]
+        status = response.status_code
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if response.streaming:
+            await response.send_to(send)
+        else:
+            await send({"type": "http.response.body", "body": response.content})
 
     async def _answer(self, request: Any) -> Any:
         """The view's response. All views of the API are coroutines."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
@@ -18,7 +20,7 @@ PLAIN_HEAD = re.compile(
     rb"(GET|POST) (/[\x21-\x7e]*) HTTP/1\.1((?:\r\n[A-Za-z0-9-]+:[\x20-\x7e]*){0,100})"
 )
 MAX_PLAIN_HEAD = 8192
-NEVER_PLAIN = {b"transfer-encoding", b"expect", b"upgrade"}
+NEVER_PLAIN = {b"transfer-encoding", b"expect", b"upgrade", b"daphne-root-path"}
 TOO_LARGE = "The request body is larger than {} bytes."
 # A body of more than this is received in larger pieces: each costs some thirty microseconds.
 LARGE_BODY_BYTES = 256 * 1024
@@ -28,6 +30,8 @@ PIECE_BYTES = 2**20
 class Request(WebRequest):
     """A request whose body is neither parsed nor kept beyond the limit."""
 
+    # Whether it was read by `plain_request`: then every sign of it has been looked at.
+    is_plain = False
     _kept = 0
     _refused = False
     _head: dict[str, Any] | None = None
@@ -58,12 +62,50 @@ class Request(WebRequest):
         """
         if self._refused:
             return
+        if self.is_plain:
+            self._ask(command, path, version)
+            return
         # Back to Twisted's own: room for a large piece is dear where a short one comes.
         vars(self.channel.transport).pop("bufferSize", None)
         kinds = self.requestHeaders.getRawHeaders(b"content-type")
         self.requestHeaders.removeHeader(b"content-type")
         self._content_types = kinds
         super().requestReceived(command, path, version)
+
+    def _ask(self, method: bytes, uri: bytes, version: bytes) -> None:
+        """Start the application, as Daphne's `process` does, less its looks at odd signs.
+
+        No proxy of ours speaks in Daphne's own headers, and websockets come another way.
+        """
+        self.request_start = time.time()
+        self.method, self.uri, self.clientproto = method, uri, version
+        self.path, _, self.query_string = uri.partition(b"?")
+        self.client_addr = [self.client.host, self.client.port]
+        self.application_queue = self.server.create_application(
+            self,
+            {
+                "type": "http",
+                "http_version": "1.1",
+                "method": method.decode("ascii"),
+                "path": unquote(self.path.decode("ascii")),
+                "raw_path": self.path,
+                "root_path": self.server.root_path,
+                "scheme": "https" if self.isSecure() else "http",
+                "query_string": self.query_string,
+                "headers": [
+                    (name.lower(), value)
+                    for name, values in self.requestHeaders.getAllRawHeaders()
+                    for value in values
+                ],
+                "client": self.client_addr,
+                "server": [self.host.host, self.host.port],
+            },
+        )
+        self.content.seek(0)
+        body = self.content.read()
+        self.application_queue.put_nowait(
+            {"type": "http.request", "body": body, "more_body": False}
+        )
 
     def process(self) -> Any:
         """Called by `requestReceived` where it would have parsed the form."""
@@ -206,6 +248,7 @@ class Channel(HTTPChannel):
     def _take(self, plain: Plain) -> None:
         self._command, self._path, self._version = plain.method, plain.path, b"HTTP/1.1"
         request = self.requestFactory(self)
+        request.is_plain = True
         self.requests.append(request)
         for name, value in plain.headers:
             request.requestHeaders.addRawHeader(name, value)

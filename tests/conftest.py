@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -49,16 +50,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer]:
     """Start servers with settings of their own; all of them end with the test session."""
-    started: list[RunningServer] = []
+    # One that does not stop is no reason to leave the others running.
+    with ExitStack() as started:
 
-    def make(env: dict[str, str] | None = None, ready: bool = True) -> RunningServer:
-        server = RunningServer(tmp_path_factory.mktemp("data"), env or {})
-        started.append(server)
-        return server.wait_ready() if ready else server
+        def make(env: dict[str, str] | None = None, ready: bool = True) -> RunningServer:
+            server = RunningServer(tmp_path_factory.mktemp("data"), env or {})
+            started.callback(server.stop)
+            return server.wait_ready() if ready else server
 
-    yield make
-    for server in started:
-        server.stop()
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -105,9 +105,10 @@ class VllmEngine(VllmBase):
         await asyncio.to_thread(params.verify, *checks)
 
     async def _generate(self, prepared: Prepared[Any]) -> AsyncGenerator[Output, None]:
-        """vLLM's deltas as Outputs."""
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+        """vLLM's deltas as Outputs, read from where vLLM collects them.
 
+        `AsyncLLM.generate` does the same in a generator of its own, which every token would pass.
+        """
         llm = self._alive()
         asked: TextPayload = prepared.payload
         answer = await answer_of(prepared, llm.tokenizer)
@@ -118,14 +119,30 @@ class VllmEngine(VllmBase):
         engine_input, params = asked.rest(answer.said)
         chat, prompt_ids = asked.chat, engine_input["prompt_token_ids"]
         more = chat.engine_kwargs(prompt_ids) if chat is not None else {}
-        stream = llm.generate(engine_input, params, prepared.request.request_id, **more)
+        collector = await self._added(llm, prepared, engine_input, params, more)
+        finished = False
         try:
-            async for result in stream:
+            while not (finished or answer.ended):
+                try:
+                    result: Any = collector.get_nowait() or await collector.get()
+                except Exception as error:
+                    raise EngineCrashed(f"The engine of `{self._card.id}` crashed.") from error
+                finished = result.finished
                 for output in answer.outputs(result):
                     yield output
-                if answer.ended:
-                    return
-        except (EngineDeadError, EngineGenerateError) as error:
-            raise EngineCrashed(f"The engine of `{self._card.id}` crashed.") from error
         finally:
-            await stream.aclose()
+            if not (finished or llm.errored):
+                await llm.abort(collector.request_id, internal=True)
+            collector.close()
+
+    async def _added(
+        self, llm: AsyncLLM, prepared: Prepared[Any], engine_input: Any, params: Any, more: Any
+    ) -> Any:
+        """Where vLLM collects the results of a request that it has now."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        request_id = prepared.request.request_id
+        try:
+            return await llm.add_request(request_id, engine_input, params, **more)
+        except EngineDeadError as error:
+            raise EngineCrashed(f"The engine of `{self._card.id}` crashed.") from error

@@ -25,6 +25,7 @@ from inference.engines.pictures import (
     unreadable,
 )
 from inference.engines.plain_text import PlainText
+from inference.engines.vllm_rendering import Renderer
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
@@ -79,6 +80,7 @@ class VllmBase(Engine):
         self._llm: AsyncLLM | None = None
         self._loading: asyncio.Future[None] | None = None
         self._plain = PlainText(None)
+        self._renderer: Renderer | None = None
         self._children = vllm_children.Children()
 
     # --- life ------------------------------------------------------------------------------------
@@ -102,6 +104,7 @@ class VllmBase(Engine):
         self.max_model_len = llm.model_config.max_model_len
         self.can_sleep = bool(llm.model_config.enable_sleep_mode)
         self._plain = PlainText(llm.tokenizer)
+        self._renderer = Renderer(llm.renderer)
         await self._loaded(llm)
         await asyncio.to_thread(freeze_heap)
 
@@ -190,6 +193,7 @@ class VllmBase(Engine):
             await asyncio.wait([self._loading], timeout=DEATH_POLL_SECONDS)
         if self._llm is not None:
             llm, self._llm = self._llm, None
+            self._renderer = None
             if llm.output_handler is not None:
                 # Else it takes the orderly end for a crash and logs a traceback.
                 llm.output_handler.cancel()
@@ -297,6 +301,8 @@ class VllmBase(Engine):
             kwargs["tools"] = self._plain.tools(request.tools)
         messages: list[Any] = self._plain.messages(request.messages or ())
         chat = ChatParams(chat_template_kwargs=kwargs)
+        if not has_pictures(request.messages) and self._renderer is not None:
+            return await self._renderer.prompt(messages, chat, params)
         _, rendered = await llm.renderer.render_chat_async([messages], chat, params)
         return rendered[0]
 

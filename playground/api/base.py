@@ -20,6 +20,7 @@ from inference.requests import Question, new_request_id
 from playground.accounts.access import Caller
 from playground.accounts.counting import counted
 from playground.accounts.usage import Meter
+from playground.limits import Allowance, limit_headers
 
 from .authentication import KeyAuthentication
 from .errors import error_response
@@ -62,6 +63,8 @@ class ApiView(APIView):
     kind: ClassVar[str]
     caller: Caller
     request_id: str
+    # The model that is asked, once that is known.
+    model: str = ""
 
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         started = time.perf_counter()
@@ -76,6 +79,7 @@ class ApiView(APIView):
             if answer is None:
                 raise MethodNotAllowed(request.method or "")
             response = await answer(request, *args, **kwargs)
+            self.headers |= self.limits()
         except Exception as exc:
             response = error_response(exc, request, self.request_id)
         elapsed = round((time.perf_counter() - started) * 1000)
@@ -98,6 +102,15 @@ class ApiView(APIView):
     def statuses(self) -> list[ModelStatus]:
         """Every model that the caller may use, and how it is doing."""
         return [s for s in get_service().models() if self.caller.terms_for(s.card.id)]
+
+    def limits(self) -> dict[str, str]:
+        """What the caller may still ask of models: places in the queue, after this answer."""
+        if not self.model:
+            return {}
+        share = get_service().queue_share(self.caller.account, self.model)
+        own = self.caller.queue_places(self.model)
+        limit = share.limit if own is None else own
+        return limit_headers(Allowance(limit, max(0, limit - share.taken), share.free_in))
 
     def service_headers(self, elapsed_ms: int) -> dict[str, str]:
         """What users of OpenAI put into their bug reports. The id is ours, never the caller's."""

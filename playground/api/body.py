@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
+from inference.errors import ModelNotFound
 from playground.errors import BadBody, BadValue, BodyTooLarge
 
 T = TypeVar("T")
@@ -86,8 +87,19 @@ def decode(raw: bytes) -> dict[str, Any]:
         _check_depth(found)
     # A NUL as it is does not pass the decoder, nor does half of a surrogate pair.
     if b"\\" in raw and b"\\u0000" in raw and b"\\u0000" in raw.replace(b"\\\\", b""):
-        raise BadBody(f"{UNPARSED} It contains a NUL character.")
+        _refuse_nul(found)
     return found
+
+
+def _refuse_nul(found: Mapping[str, Any]) -> NoReturn:
+    """Refuse a body with a NUL in some text: databases and C libraries end a text there.
+
+    A model of such a name is simply not there, whatever unknown names are answered with.
+    """
+    model = found.get("model")
+    if isinstance(model, str) and "\0" in model:
+        raise ModelNotFound(model)
+    raise BadBody(f"{UNPARSED} It contains a NUL character.")
 
 
 def _excess(raw: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 from django.http import HttpRequest, HttpResponse
 from rest_framework import exceptions
 
@@ -13,7 +14,12 @@ from playground import errors
 
 def json_response(body: Any, status: int = 200) -> HttpResponse:
     """Rendered at once: Django renders DRF's own `Response` in a thread, a hop at every request."""
-    return json_bytes(_ENCODER.encode(body).encode(errors="replace"), status)
+    try:
+        content = orjson.dumps(body)
+    except TypeError:
+        # Half of a surrogate pair, which a model may say, or an integer beyond 64 bits.
+        content = _ENCODER.encode(body).encode(errors="replace")
+    return json_bytes(content, status)
 
 
 def json_bytes(content: bytes, status: int = 200) -> HttpResponse:

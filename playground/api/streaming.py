@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
@@ -38,17 +39,19 @@ class EventStream(StreamingHttpResponse):
         self, first: bytes, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]
     ) -> None:
         super().__init__(content_type="text/event-stream; charset=utf-8", headers=headers)
-        self._first = first
-        self._events = events
+        self.first = first
+        self.events = events
         self["Cache-Control"] = "no-cache"
         # nginx would hold the tokens back to fill its buffer.
         self["X-Accel-Buffering"] = "no"
 
-    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        async with aclosing(self._events) as events:
-            yield self._first
+    async def send_to(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        """Send the body, event by event."""
+        async with aclosing(self.events) as events:
+            await send({"type": "http.response.body", "body": self.first, "more_body": True})
             async for event in events:
-                yield event
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def event_stream(

@@ -52,6 +52,7 @@ class TaskView(ApiView):
         )
         asked = model or task.question.model
         card = self.card(asked)
+        self.model = card.id
         self.headers |= notes(task.ignored, card, asked)
         question = dataclasses.replace(
             task.question,

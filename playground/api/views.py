@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -44,8 +45,9 @@ class GenerateView(ApiView):
         service = get_service()
         call = await unhurried(request, lambda: self.read(request))
         call = self.addressed(call, model)
-        brought = [await bring(each) for each in call.requests]
-        call = dataclasses.replace(call, requests=tuple(brought))
+        if settings.REMOTE_MEDIA:
+            brought = [await bring(each) for each in call.requests]
+            call = dataclasses.replace(call, requests=tuple(brought))
         shape = self.shape_class(call, call.model, self.request_id)
         meter = self.meter(call.model, call.requests, shape.candidates)
         if call.stream:
@@ -62,6 +64,7 @@ class GenerateView(ApiView):
         """The call with the model's card, the caller and our own ids in its requests."""
         asked = model or call.model
         card = self.card(asked)
+        self.model = card.id
         self.headers |= notes(call.ignored, card, asked)
         requests = tuple(
             dataclasses.replace(

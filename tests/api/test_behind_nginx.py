@@ -8,13 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from openai import OpenAI
 
 from tests.api.asking import CHAT, user
 from tests.conftest import MakeServer
 from tests.proxies import Nginx
 from tests.servers import RunningServer, wait_until
-from tests.turns import ENV, busy
+from tests.turns import ENV, busy, queued_seconds, stock_client_waits
 
 pytestmark = pytest.mark.proxy
 SILENCE = 2
@@ -36,34 +35,11 @@ def nginx(turns: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
     proxy.stop()
 
 
-def queue(server: RunningServer) -> list[float]:
-    """How long our own requests have waited, in seconds, the oldest first."""
-    found = httpx.get(f"{server.url}/v1/queue").json()["data"]
-    return [each["queued_seconds"] for each in found]
-
-
 def test_the_stock_client_gets_its_answer_in_the_kept_place(
     turns: RunningServer, nginx: Nginx
 ) -> None:
-    with (
-        OpenAI(base_url=f"{nginx.url}/v1", api_key="any") as client,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        with busy(turns):
-            asking = pool.submit(
-                client.chat.completions.with_raw_response.create,
-                model="once",
-                messages=[{"role": "user", "content": "one two three"}],
-            )
-            wait_until(lambda: max(queue(turns), default=0) > SILENCE, what="it waits on")
-            assert len(queue(turns)) == 1
-        answer = asking.result(30)
     # Longer than the proxy bears silence: only a retry in the kept place can have brought it.
-    assert float(answer.headers["x-llms-queue-seconds"]) > SILENCE
-    assert answer.retries_taken >= 1
-    # The model says one thing only: had it been asked twice, one of the two would be mute.
-    assert answer.parse().choices[0].message.content == "0:one 1:two 2:three "
-    assert queue(turns) == []
+    assert stock_client_waits(turns, nginx.url, SILENCE) > SILENCE
 
 
 def test_whoever_is_cut_off_by_the_proxy_leaves_nothing(make_server: MakeServer) -> None:
@@ -74,7 +50,7 @@ def test_whoever_is_cut_off_by_the_proxy_leaves_nothing(make_server: MakeServer)
         with busy(server):
             answer = httpx.post(f"{proxy.url}{CHAT}", json=ASKED, timeout=30)
             assert answer.status_code == 504 and "nginx" in answer.text
-            wait_until(lambda: queue(server) == [], 2.0)
+            wait_until(lambda: queued_seconds(server, "right") == [], 2.0)
     finally:
         proxy.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -10,7 +11,10 @@ import pytest
 from openai import OpenAI
 
 from tests.api.asking import CHAT, TEXT, chat, error_of, text, user
+from tests.api.test_keys import make_key
 from tests.conftest import MakeServer
+from tests.servers import RunningServer, wait_until
+from tests.turns import busy
 
 ROUTES = {
     CHAT: "POST",
@@ -282,4 +286,33 @@ def test_a_callers_own_limit_is_told_in_openais_headers(make_server: MakeServer)
     assert headers["x-ratelimit-limit-requests"] == "2"
     assert headers["x-ratelimit-remaining-requests"] == "0"
     assert headers["x-ratelimit-reset-requests"] == f"{headers['retry-after']}s"
-    assert not [name for name in found[0].headers if name.startswith("x-ratelimit")]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_tells_how_many_places_are_left(turns: RunningServer, stream: bool) -> None:
+    key = {"authorization": f"Bearer {make_key(turns, f'limits-{stream}')}"}
+    body = {"model": "left", "prompt": "one", "stream": stream}
+
+    def told() -> tuple[str, ...]:
+        headers = httpx.post(f"{turns.url}{TEXT}", json=body, headers=key, timeout=30).headers
+        names = ("limit", "remaining", "reset")
+        return tuple(headers[f"x-ratelimit-{name}-requests"] for name in names)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert told() == ("200", "200", "0s")
+        with busy(turns):
+            waits = {"model": "right", "messages": user("one"), "stream": True}
+            url = f"{turns.url}{CHAT}"
+            asked = pool.submit(httpx.post, url, json=waits, headers=key, timeout=30)
+            wait_until(lambda: turns.model("right")["waiting"] == 1)
+            limit, remaining, reset = told()
+            assert (limit, remaining) == ("200", "199")
+            assert re.fullmatch(r"(\d+m)?\d+m?s", reset) and reset != "0s"
+        assert asked.result().status_code == 200
+        assert told() == ("200", "200", "0s")
+
+
+def test_what_asks_no_model_has_no_limit_to_tell(http: httpx.Client) -> None:
+    for path in ("/v1/models", "/v1/models/echo", "/v1/queue", "/v1/status"):
+        found = http.get(path).headers
+        assert not [name for name in found if name.startswith("x-ratelimit")], path

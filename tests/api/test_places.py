@@ -12,14 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
-from openai import OpenAI
 
 from tests.api.asking import CHAT, TEXT, error_of, user
 from tests.api.test_keys import make_key
 from tests.api.test_waiting import waiting
 from tests.conftest import MakeServer
 from tests.servers import RunningServer, wait_until
-from tests.turns import ENV, busy
+from tests.turns import ENV, busy, stock_client_waits
 
 ROUTES: dict[str, dict[str, Any]] = {
     CHAT: {"model": "right", "messages": user("one two")},
@@ -35,12 +34,6 @@ ASKED = ROUTES[CHAT]
 def waits(server: RunningServer, model: str = "right") -> int:
     """How many wait for a model."""
     return int(server.model(model)["waiting"])
-
-
-def queued_seconds(server: RunningServer) -> float:
-    """How long the oldest of our requests has waited."""
-    found = httpx.get(f"{server.url}/v1/queue").json()["data"]
-    return float(found[0]["queued_seconds"]) if found else 0.0
 
 
 def ask(server: RunningServer, path: str = CHAT, **more: Any) -> httpx.Response:
@@ -132,23 +125,7 @@ def test_nobody_gets_the_place_of_another(turns: RunningServer) -> None:
 def test_the_stock_client_is_served_in_its_kept_place_and_computed_once(
     turns: RunningServer,
 ) -> None:
-    with (
-        OpenAI(base_url=f"{turns.url}/v1", api_key="any") as client,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        with busy(turns):
-            asking = pool.submit(
-                client.chat.completions.with_raw_response.create,
-                model="once",
-                messages=[{"role": "user", "content": "one two three"}],
-            )
-            wait_until(lambda: queued_seconds(turns) > 1, what="it was told to come back")
-        answer = asking.result(30)
-    assert answer.retries_taken >= 1
-    assert float(answer.headers["x-llms-queue-seconds"]) > 0.6
-    # The model says one thing only: had it been asked twice, one of the two would be mute.
-    assert answer.parse().choices[0].message.content == "0:one 1:two 2:three "
-    assert waits(turns, "once") == turns.model("once")["running"] == 0
+    assert stock_client_waits(turns, turns.url, 1) > 0.6
 
 
 def test_whose_wait_would_be_too_long_hears_it_at_once(turns: RunningServer) -> None:

@@ -9,6 +9,7 @@ from inference.devices import Device
 from inference.errors import Refused
 from inference.placement import free_bytes
 from inference.replica import ReplicaState
+from inference.requests import Lane
 from inference.scheduler import Scheduler
 from inference.sizing import Need
 
@@ -45,6 +46,17 @@ class SchedulerMachine(RuleBasedStateMachine):
             return
         self.asked[request] = name
 
+    @rule(name=NAMES)
+    def arrive_in_the_batch_lane(self, name: str) -> None:
+        self.count += 1
+        request = str(self.count)
+        ticket = Ticket(request, name, "carol", self.now, lane=Lane.BATCH)
+        try:
+            self.s.submit(ticket, self.now)
+        except Refused:
+            return
+        self.asked[request] = name
+
     @rule(seconds=st.floats(0.1, 30.0))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -53,6 +65,9 @@ class SchedulerMachine(RuleBasedStateMachine):
     def decide(self) -> None:
         decision = self.s.schedule(self.now)
         assert decision == self.s.schedule(self.now)
+        with self.s.unchanging():
+            # The short way to the commonest decision leads where the long one does.
+            assert decision == self.s._decide(self.now)
         leased = {r.id for r in self.s.replicas.values() if r.leases}
         pinned = {r.id for r in self.s.replicas.values() if r.model == "pinned"}
         assert not set(decision.evictions) & (leased | pinned)

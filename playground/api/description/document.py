@@ -25,6 +25,9 @@ NOTES: dict[str, Schema] = {
     "x-llms-model": {"description": "The model that answered in place of an unknown one."},
     "x-llms-placement": {"description": "How the model is made to fit, and its speed."},
     "x-llms-queue-seconds": {"description": "How long the request waited for its turn."},
+    "x-ratelimit-limit-requests": {"description": "Places in the queue for one caller."},
+    "x-ratelimit-remaining-requests": {"description": "How many of them are free."},
+    "x-ratelimit-reset-requests": {"description": "About when all will be, such as 6m0s."},
 }
 STRICT: Schema = {
     "name": "x-llms-strict",

@@ -1,0 +1,102 @@
+"""Chats in text become prompts on the renderer's thread: those that come together go together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+# So many characters are read in about a millisecond; whoever has more goes alone.
+SHORT = 8192
+# Nobody waits for the prompts of more than so many others.
+TOGETHER = 16
+
+
+class Chat(NamedTuple):
+    """One conversation in vLLM's terms, and who waits for its prompt."""
+
+    messages: list[Any]
+    params: Any
+    tokens: Any
+    prompt: asyncio.Future[Any]
+
+
+class Renderer:
+    """vLLM's renderer, visited once for all chats that are there.
+
+    `render_chat_async` goes to the thread twice for each, for the template and for the tokens. Each
+    way there and back costs as much CPU as a short chat itself, and whoever was answered in the
+    same step of the engine asks again in the same moment.
+    """
+
+    def __init__(self, renderer: Any) -> None:
+        self._renderer = renderer
+        self._coming: list[Chat] = []
+        self._visits: set[asyncio.Task[None]] = set()
+
+    async def prompt(self, messages: list[Any], params: Any, tokens: Any) -> Any:
+        """The prompt of a chat without pictures. Raises what vLLM raises."""
+        loop = asyncio.get_running_loop()
+        chat = Chat(messages, params, tokens, loop.create_future())
+        if not _is_short(messages):
+            self._visit([chat])
+        else:
+            if not self._coming:
+                loop.call_soon(self._go)
+            self._coming.append(chat)
+        return await chat.prompt
+
+    def _go(self) -> None:
+        chats, self._coming = self._coming, []
+        for first in range(0, len(chats), TOGETHER):
+            self._visit(chats[first : first + TOGETHER])
+
+    def _visit(self, chats: Sequence[Chat]) -> None:
+        visit = asyncio.get_running_loop().create_task(self._render(chats))
+        self._visits.add(visit)
+        visit.add_done_callback(self._visits.discard)
+
+    async def _render(self, chats: Sequence[Chat]) -> None:
+        try:
+            for chat, found in zip(chats, await self._on_the_thread(chats), strict=True):
+                _tell(chat.prompt, found)
+        except Exception as error:
+            for chat in chats:
+                _tell(chat.prompt, error)
+        finally:
+            for chat in chats:
+                chat.prompt.cancel()
+
+    async def _on_the_thread(self, chats: Sequence[Chat]) -> list[Any]:
+        """vLLM's limit on how long a template may take holds here too."""
+        executor = self._renderer._executor
+        work = asyncio.get_running_loop().run_in_executor(executor, self._prompts, chats)
+        limited = getattr(self._renderer, "_render_with_timeout", None)
+        found: list[Any] = await (limited(work) if limited else work)
+        return found
+
+    def _prompts(self, chats: Sequence[Chat]) -> list[Any]:
+        return [self._prompt(chat) for chat in chats]
+
+    def _prompt(self, chat: Chat) -> Any:
+        """A prompt, or what is wrong: the others are none the worse for it."""
+        if chat.prompt.cancelled():
+            return None
+        try:
+            return self._renderer.render_chat([chat.messages], chat.params, chat.tokens)[1][0]
+        except Exception as error:
+            return error
+
+
+def _is_short(messages: list[Any]) -> bool:
+    texts = [message.get("content") or "" for message in messages]
+    return all(isinstance(text, str) for text in texts) and sum(map(len, texts)) <= SHORT
+
+
+def _tell(prompt: asyncio.Future[Any], found: Any) -> None:
+    if prompt.done():
+        return
+    if isinstance(found, Exception):
+        prompt.set_exception(found)
+    else:
+        prompt.set_result(found)
