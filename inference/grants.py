@@ -6,13 +6,40 @@ from collections.abc import Iterator
 
 from inference.decisions import Grant, Model, Ticket
 from inference.planning import Plan
-from inference.replica import Replica
+from inference.replica import Replica, ReplicaState
 from inference.requests import Lane
 from inference.state import State
 from inference.turns import INFINITY
 
 # Copies of a model whose outstanding work differs by less are alike: then equal prompts meet.
 ALIKE = 2
+
+
+def only_grant(state: State) -> Grant | None:
+    """The whole decision where one person waits, for the one copy of a model, which has room.
+
+    So it is for most requests, and all other questions of a decision have the same answer then:
+    nothing is to be loaded, nobody has to give way.
+    """
+    if len(state.queued) != 1 or state.retired or state.limits.idle:
+        return None
+    (request_id, model_id), *_ = state.queued.items()
+    model = state.models.get(model_id)
+    interactive = next(state.queues[model_id].oldest(), None)
+    if model is None or model.replicas > 1 or not (interactive and _settled(state)):
+        return None
+    copies = [r for r in state.replicas.values() if r.model == model_id]
+    return Grant(request_id, copies[0].id) if copies and state.room(copies[0]) > 0 else None
+
+
+def _settled(state: State) -> bool:
+    """Whether every replica answers and stays, and every wish is fulfilled."""
+    there = set()
+    for replica in state.replicas.values():
+        if replica.state is not ReplicaState.READY or replica.closing:
+            return False
+        there.add(replica.model)
+    return all(m.wish == "none" or m.id in there for m in state.models.values())
 
 
 def grants(state: State, planned: Plan) -> Iterator[Grant]:

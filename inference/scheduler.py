@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from inference import admission, outlook, turns
 from inference.decisions import Decision, Failure, Grant, Model, Ticket
 from inference.fairness import FairShare
-from inference.grants import grants
+from inference.grants import grants, only_grant
 from inference.line import Line
 from inference.planning import asleep_or_gone, plan
 from inference.replica import Lease, Replica, ReplicaState
@@ -188,35 +188,10 @@ class Scheduler(State):
 
     def schedule(self, now: float) -> Decision:
         """What to do at `now`. Changes nothing: until `apply`, asking again answers the same."""
-        if grant := self._only_grant():
+        if grant := only_grant(self):
             return Decision(grants=(grant,))
         with self.unchanging():
             return self._decide(now)
-
-    def _only_grant(self) -> Grant | None:
-        """The whole decision where one person waits, for the one copy of a model, which has room.
-
-        So it is for most requests, and all the questions of `_decide` have the same answer then:
-        nothing is to be loaded, nobody has to give way.
-        """
-        if len(self.queued) != 1 or self.retired or self.limits.idle:
-            return None
-        (request_id, model_id), *_ = self.queued.items()
-        model = self.models.get(model_id)
-        interactive = next(self.queues[model_id].oldest(), None)
-        if model is None or model.replicas > 1 or not (interactive and self._settled()):
-            return None
-        copies = [r for r in self.replicas.values() if r.model == model_id]
-        return Grant(request_id, copies[0].id) if copies and self.room(copies[0]) > 0 else None
-
-    def _settled(self) -> bool:
-        """Whether every replica answers and stays, and every wish is fulfilled."""
-        there = set()
-        for replica in self.replicas.values():
-            if replica.state is not ReplicaState.READY or replica.closing:
-                return False
-            there.add(replica.model)
-        return all(m.wish == "none" or m.id in there for m in self.models.values())
 
     def _decide(self, now: float) -> Decision:
         planned = plan(self, now)
@@ -272,23 +247,7 @@ class Scheduler(State):
         if not (self.queues or self.failures or self.limits.idle):
             return None
         with self.unchanging():
-            return min((m - now for m in self._moments(now) if m > now), default=None)
-
-    def _moments(self, now: float) -> list[float]:
-        wanted = {m for m in self.failures if self.queues.get(m) or self._wished(m)}
-        moments = [self.failures[m].retry_at for m in wanted]
-        moments += [t.queued_at + self.limits.wait for t in self._first_to_be_overdue()]
-        due = (self.batch_rank(line.head(Lane.BATCH)) for line in self.queues.values())
-        moments += [moment for moment in due if moment < turns.INFINITY]
-        if self.limits.idle:
-            moments += [r.last_used + self.limits.idle for r in self.ready() if r.idle]
-        if self.unserved(now):
-            for replica in self.ready():
-                moments.append(replica.ready_at + turns.ceiling(self, replica, now))
-                moments.append(turns.open_until(self, replica, now, now))
-                if replica.closing:
-                    moments.append(replica.closing_since + self.limits.drain)
-        return moments
+            return min((m - now for m in turns.moments(self, now) if m > now), default=None)
 
     # --- what to tell ----------------------------------------------------------------------------
 
@@ -374,13 +333,6 @@ class Scheduler(State):
         most = LONG_PART * self.limits.wait - (now - ticket.queued_at)
         loads = STOPPED_LOADS * self.estimates.load(ticket.model)
         return max(0.0, min(loads, STOPPED_PART * self.limits.wait, most))
-
-    def _wished(self, model_id: str) -> bool:
-        model = self.models.get(model_id)
-        return model is not None and model.wish != "none"
-
-    def _first_to_be_overdue(self) -> Iterator[Ticket]:
-        return (t for line in self.queues.values() if (t := next(line.oldest(), None)))
 
     def _overdue(self, now: float, granted: set[str]) -> Iterator[str]:
         """Interactive requests whose wait has reached the bound and that are not granted now."""
