@@ -11,9 +11,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from inference.requests import TokenizeRequest
+
+if TYPE_CHECKING:
+    from inference.catalogue import ModelCard
+    from inference.service import InferenceService
+
+WEIGHTS = "model.safetensors"
 ASK = re.compile(r"/api/models/(?P<id>[^/]+/[^/]+)(/revision/(?P<rev>[^/]+))?")
 TREE = re.compile(r"/api/models/(?P<id>[^/]+/[^/]+)/tree/(?P<rev>[^/]+)")
 FILE = re.compile(r"/(?P<id>[^/]+/[^/]+)/resolve/(?P<rev>[^/]+)/(?P<path>.+)")
@@ -226,3 +233,10 @@ def running() -> Iterator[Hub]:
         hub.shutdown()
         hub.server_close()
         thread.join()
+
+
+async def brought(service: InferenceService, name: str = "alice/tiny") -> ModelCard:
+    """The model, found and on disk; no engine is asked."""
+    card = await service.find(name, may_add=True)
+    await service.library.bring(card, TokenizeRequest(model=card.id))
+    return card
