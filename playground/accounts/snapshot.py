@@ -30,9 +30,9 @@ class Snapshot:
     key_ids: frozenset[int | None]
     people: Mapping[int, Caller]
     active: frozenset[int]
-    staff: frozenset[int]
     everybody: tuple[Terms, ...]
     until: float
+    staff: frozenset[int] = frozenset()
 
     def person(self, user_id: int) -> Caller | None:
         """A person who may come in; None for one who was deactivated or is gone."""
@@ -75,7 +75,7 @@ def read_snapshot() -> Snapshot:
         for digest, caller in _keys(terms, inside, active, everybody).items()
     }
     key_ids = frozenset(caller.key_id for caller in keys.values())
-    return Snapshot(stamp, keys, key_ids, inside, active, staff, everybody, until)
+    return Snapshot(stamp, keys, key_ids, inside, active, everybody, until, staff)
 
 
 def _people(

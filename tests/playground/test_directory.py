@@ -50,9 +50,7 @@ class Table:
         self.reads += 1
         ids = frozenset(each.key_id for each in self.keys.values())
         active = frozenset({1})
-        return Snapshot(
-            stamp, dict(self.keys), ids, {}, active, frozenset(), (UNBOUND,), float("inf")
-        )
+        return Snapshot(stamp, dict(self.keys), ids, {}, active, (UNBOUND,), float("inf"))
 
     def change(self, **keys: Caller) -> None:
         """Other keys from now on."""

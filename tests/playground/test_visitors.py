@@ -46,9 +46,7 @@ def test_an_origin_that_the_operator_trusts_comes_in(settings: Any) -> None:
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Alice is the only person."""
-    snapshot = Snapshot(
-        (), {}, frozenset(), {}, frozenset({7}), frozenset(), (UNBOUND,), float("inf")
-    )
+    snapshot = Snapshot((), {}, frozenset(), {}, frozenset({7}), (UNBOUND,), float("inf"))
     found = Directory(lambda: snapshot, lambda: ())
     monkeypatch.setattr(visitors, "directory", found)
 
