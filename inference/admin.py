@@ -114,6 +114,13 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         status = _status(row)
         if status is None:
             return format_html('<span class="llms-state">{}</span>', "not yet known")
+        if (download := status.download) is not None:
+            return format_html(
+                '<progress value="{}" max="{}"></progress> <span class="llms-state">{}</span>',
+                download.bytes,
+                download.total_bytes,
+                status.detail,
+            )
         text = f"{status.state}: {status.detail}" if status.detail else status.state
         return format_html('<span class="llms-state llms-{}">{}</span>', status.state, text)
 

@@ -21,12 +21,13 @@ def check(state: State, ticket: Ticket, now: float) -> None:
     ModelUnavailable: the model can never fit beside the pinned ones, or its loads keep failing.
     QueueFull, AccountQueueFull: no place left. WaitTooLong: it would wait longer than the bound.
     """
-    _check_possible(state, state.models[ticket.model], now)
+    check_possible(state, state.models[ticket.model], now)
     _check_places(state, ticket, now)
     _check_wait(state, ticket, now)
 
 
-def _check_possible(state: State, model: Model, now: float) -> None:
+def check_possible(state: State, model: Model, now: float) -> None:
+    """Raise ModelUnavailable for a model that can never fit, or whose loads keep failing."""
     failure = state.failures.get(model.id)
     if failure is not None and failure.count >= MAX_FAILURES and now < failure.retry_at:
         raise ModelUnavailable(

@@ -27,7 +27,6 @@ from inference.errors import (
 from inference.fleet import Fleet
 from inference.replica import Lease, Replica, ReplicaState
 from inference.scheduler import Scheduler
-from inference.weights import source_of
 
 logger = logging.getLogger(__name__)
 Stop = Callable[[], None]
@@ -37,7 +36,7 @@ class Dispatcher:
     """`find(model_id)` is the catalogue; `changed` is called after every step.
 
     `step_down(model_id)` is asked for another way when a load runs out of memory, and says whether
-    there is one.
+    there is one. `source(card)` is what an engine loads.
     """
 
     def __init__(
@@ -49,6 +48,7 @@ class Dispatcher:
         find: Callable[[str], ModelCard | None],
         changed: Callable[[], None],
         step_down: Callable[[str], bool],
+        source: Callable[[ModelCard], str],
     ) -> None:
         self.scheduler = scheduler
         self.fleet = Fleet(self._engine_died, load_limit)
@@ -57,6 +57,7 @@ class Dispatcher:
         self._find = find
         self._changed = changed
         self._step_down = step_down
+        self._source = source
         self._granted: dict[str, asyncio.Future[int]] = {}
         self._stops: dict[str, Stop] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -272,7 +273,7 @@ class Dispatcher:
     def _resources(self, card: ModelCard, load: Load) -> Resources:
         device = next(d for d in self.scheduler.devices if d.id == load.devices[0])
         return Resources(
-            source_of(card),
+            self._source(card),
             self._logs / f"engine-{load.replica}.log",
             device.kind,
             load.devices,

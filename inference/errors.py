@@ -5,6 +5,12 @@ InferenceError
 │   ├── ModelNotFound         no card has this id or alias
 │   ├── InvalidRequest        a value is wrong; `param` names it
 │   │   └── UnsupportedParameter   right for other models, not for this one
+│   ├── ModelRefused          the model is there, and is not to be loaded here
+│   │   ├── UnsafeFormat      its weights are pickles only
+│   │   ├── UnsafeCode        it brings code of its own
+│   │   ├── UnsupportedModel  no engine knows it
+│   │   ├── ModelTooLarge     no way to make it fit, or larger than this server takes
+│   │   └── LicenceRefused    its licence is not agreed to
 │   └── ContextLengthExceeded prompt (plus what was asked for) is longer than the context
 ├── Refused                   this service's state; may work later, `retry_after` in seconds
 │   ├── QueueFull             the server's queue is full
@@ -12,6 +18,7 @@ InferenceError
 │   ├── WaitTooLong           the wait would be, or was, longer than the bound
 │   ├── ModelQueued           it waits, longer than a silent connection may; its place is kept
 │   ├── ModelUnavailable      the model failed to load, or can never fit beside the pinned ones
+│   ├── StorageFull           no room on disk for its weights
 │   ├── OutOfMemory           the engine had no memory left for this request
 │   └── ShuttingDown          the server is draining
 └── EngineError               broke while running
@@ -62,6 +69,33 @@ class ContextLengthExceeded(RequestError):
     """The prompt does not fit in the model's context."""
 
 
+class ModelRefused(RequestError):
+    """The model exists and is not to be loaded here; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "model")
+
+
+class UnsafeFormat(ModelRefused):
+    """Its weights are there only in a format that runs code when it is read."""
+
+
+class UnsafeCode(ModelRefused):
+    """It brings code of its own, and its card does not say that this may run."""
+
+
+class UnsupportedModel(ModelRefused):
+    """No engine of this server knows models of this kind."""
+
+
+class ModelTooLarge(ModelRefused):
+    """There is no way to make it fit, or it is larger than the operator allows."""
+
+
+class LicenceRefused(ModelRefused):
+    """Its licence is not one of those that the operator agreed to, or nobody agreed to it yet."""
+
+
 class Refused(InferenceError):
     """Not now; `retry_after` is the expected wait in whole seconds, 1 to 120."""
 
@@ -92,6 +126,10 @@ class ModelQueued(Refused):
 
 class ModelUnavailable(Refused):
     """The model cannot be loaded now; the message says why."""
+
+
+class StorageFull(Refused):
+    """There is no room on disk for the model's weights, and nothing that may go."""
 
 
 class OutOfMemory(Refused):

@@ -41,6 +41,11 @@ class CatalogueRowManager(models.Manager["CatalogueRow"]):
         """All cards, in the order of the catalogue page."""
         return [row.card() for row in self.all()]
 
+    def keep(self, card: ModelCard) -> None:
+        """Write down a card that was found, or the commit of one that had none."""
+        if not self.filter(id=card.id).update(revision=card.revision, changed=timezone.now()):
+            CatalogueRow.from_card(card).save(force_insert=True)
+
     def set_default(self, name: str) -> None:
         """Make one card the default and have it always resident; a wish it has already stays.
 

@@ -68,6 +68,10 @@ class Scheduler(State):
         self.estimates.of(ticket.model).asked = now
         self._enqueue(ticket, rank)
 
+    def check_possible(self, model: str, now: float) -> None:
+        """Raise ModelUnavailable for a model that would be refused whatever the queue is like."""
+        admission.check_possible(self, self.models[model], now)
+
     def cancel(self, request_id: str, now: float) -> None:
         """The caller of a waiting request is gone. Unknown ids are no error: grants race this."""
         ticket = self._dequeue(request_id)

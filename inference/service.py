@@ -7,7 +7,6 @@ The scheduler decides, `dispatch.py` acts. Everything here runs on one event loo
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -20,20 +19,28 @@ from inference.catalogue import Catalogue, ModelCard
 from inference.decisions import Limits, Model
 from inference.devices import Device, sleep_memory_bytes, visible_devices
 from inference.dispatch import Dispatcher
-from inference.errors import EngineCrashed, ModelNotFound, ModelUnavailable, ShuttingDown
-from inference.ladder import Ladder, Machine, below, of_card
-from inference.placement import free_bytes
+from inference.errors import (
+    EngineCrashed,
+    InferenceError,
+    ModelNotFound,
+    ModelTooLarge,
+    ShuttingDown,
+)
+from inference.fitting import Fitting
+from inference.hub import is_id
+from inference.library import Library
 from inference.replica import Replica, ReplicaState
 from inference.requests import Question
 from inference.run import Early, Run
 from inference.scheduler import Scheduler
-from inference.sizing import Need, Weights
 from inference.status import Board, ModelStatus, Overview, Queued, QueueShare, Waiting
 from inference.tasks import check
-from inference.weights import free_disk, local_folder, measure
+from inference.weights import free_disk
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], float]
+# Between two tries to fetch what somebody wished for.
+RETRY_SECONDS = 60.0
 
 
 class InferenceService:
@@ -42,6 +49,7 @@ class InferenceService:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._catalogue = Catalogue()
+        self.library = Library(clock, self._needed)
         limits = Limits(
             queue=settings.QUEUE_LIMIT,
             account_queue=settings.ACCOUNT_QUEUE_LIMIT,
@@ -58,15 +66,17 @@ class InferenceService:
             clock,
             lambda model: self._catalogue.find(model),
             self._note_ready,
-            self._step_down,
+            lambda model: self._fitting.step_down(self._catalogue.find(model)),
+            self.library.source,
         )
         self._fleet = self._dispatcher.fleet
-        self._weights: dict[tuple[object, ...], Weights] = {}
-        # Of each model, by what it was measured as: the rung that ran out of memory.
-        self._failed: dict[tuple[object, ...], Need] = {}
-        self._board = Board(self._scheduler, self._fleet, clock)
+        self._fitting = Fitting(self._scheduler, self.library)
+        self._board = Board(self._scheduler, self._fleet, self.library.downloads, clock)
+        # Cards that were found, and are not in the catalogue that was read last.
+        self._fresh: dict[str, ModelCard] = {}
+        # Of models that somebody wished for: they are on their way from the Hub.
+        self._fetching: dict[str, asyncio.Task[None]] = {}
         self.devices: list[Device] = []
-        self._disk_bytes = 0
         self._started = False
         self.accepting = False
         self.ready = False
@@ -85,7 +95,7 @@ class InferenceService:
         check(card, request)
         early = await self._prepare_early(card, request)
         run = Run(self._dispatcher, self._clock, card.id, request)
-        await self._start(run, card, early)
+        await self._start(run, card, request, early)
         return Answer(run.outputs(), run.finish, run.waited, lambda: run.device_seconds)
 
     def waiting(self, request_id: str) -> Waiting | None:
@@ -116,6 +126,22 @@ class InferenceService:
             raise ModelNotFound(name or "default")
         return card
 
+    async def find(self, name: str | None, may_add: bool) -> ModelCard:
+        """The card for a name; with `may_add` also for an id of the Hub that no card has yet.
+
+        Raises ModelNotFound, ModelRefused, or ModelUnavailable where the Hub does not answer.
+        """
+        if not name or not may_add or self._catalogue.find(name) or not is_id(name):
+            return self.card(name)
+        card = await self.library.find(name)
+        if known := self._catalogue.find(card.id):
+            return known
+        if refusal := (await self._fitting.ladder(card)).refusal:
+            raise ModelTooLarge(f"`{card.id}` does not fit on this server. {refusal}")
+        await self.library.keep(card)
+        self._adopt(card)
+        return card
+
     def models(self) -> list[ModelStatus]:
         """Every card and how its model is doing, in the catalogue's order."""
         return [self._board.status(card) for card in self._catalogue.cards.values()]
@@ -127,8 +153,8 @@ class InferenceService:
     async def fits(self, card: ModelCard) -> bool:
         """Whether the model can be found and would fit as it is when nothing else ran."""
         try:
-            steps = self._ladder(card, await self._measured(card)).steps
-        except ModelUnavailable as error:
+            steps = (await self._fitting.ladder(card)).steps
+        except InferenceError as error:
             logger.info("%s is passed over: %s", card.id, error.message)
             return False
         return bool(steps) and steps[0].rung == "full"
@@ -136,17 +162,11 @@ class InferenceService:
     async def set_cards(self, cards: list[ModelCard]) -> None:
         """The catalogue changed: measure what is new and follow the wishes."""
         before = self._catalogue
+        for card in cards:
+            self._fresh.pop(card.id, None)
+        cards = [*cards, *self._fresh.values()]
         self._catalogue = Catalogue(cards)
-        # A model on the Hub is measured when somebody asks for it: that needs the network.
-        seen = self._scheduler.models
-        known = [c for c in cards if c.id in seen or c.wish != "none" or _is_local(c)]
-        models = []
-        for card in known:
-            try:
-                models.append(self._model(card, await self._measured(card)))
-            except ModelUnavailable as error:
-                logger.warning("%s cannot be loaded: %s", card.id, error.message)
-        self._scheduler.set_models(models)
+        self._scheduler.set_models([m for c in cards if (m := await self._known(c)) is not None])
         if settings.WARM_START and self.devices:
             self._fleet.warm(cards, self.devices[0].kind)
         self._follow_unloads(before)
@@ -158,7 +178,8 @@ class InferenceService:
         """Look at the hardware and take requests; the catalogue comes by `set_cards`."""
         self.devices = await asyncio.to_thread(visible_devices, settings.CPU_MEMORY_BYTES)
         self._scheduler.devices = self.devices
-        self._disk_bytes = await asyncio.to_thread(free_disk, settings.LLMS_DATA)
+        self._fitting.disk_bytes = await asyncio.to_thread(free_disk, settings.LLMS_DATA)
+        await asyncio.to_thread(self.library.store.sweep)
         asleep = await asyncio.to_thread(
             sleep_memory_bytes, settings.SLEEP_MEMORY_BYTES, self.devices
         )
@@ -173,6 +194,9 @@ class InferenceService:
     async def shutdown(self, drain_seconds: float) -> None:
         """Refuse new work, let answers finish for `drain_seconds`, then stop every engine."""
         self.accepting = False
+        for task in self._fetching.values():
+            task.cancel()
+        await self.library.downloads.close()
         await self._dispatcher.shutdown(drain_seconds)
 
     # --- asking for a place ----------------------------------------------------------------------
@@ -187,12 +211,16 @@ class InferenceService:
             await self._fleet.bury(ready[0].id, error.message)
             return None
 
-    async def _start(self, run: Run, card: ModelCard, early: Early | None) -> None:
-        """Wait for a place. An engine found dead meanwhile costs the request only more waiting."""
+    async def _start(
+        self, run: Run, card: ModelCard, request: Question, early: Early | None
+    ) -> None:
+        """Wait for the weights and a place.
+
+        An engine that is found dead meanwhile costs the request only more waiting.
+        """
         if not self._replicas(card.id):
-            # What is pinned may have come or gone since the last look.
-            model = self._model(card, await self._measured(card))
-            self._scheduler.set_models([*self._others(card.id), model])
+            card = await self._settled(card)
+            await self.library.bring(card, request)
         while True:
             replica_id = await run.lease(early)
             try:
@@ -210,7 +238,8 @@ class InferenceService:
         if self.ready or not self._started:
             return
         wished = {m.id for m in self._scheduler.models.values() if m.wish != "none"}
-        self.ready = not wished & self._dispatcher.loading()
+        coming = self._fetching or wished & self._dispatcher.loading()
+        self.ready = not coming
 
     def _follow_unloads(self, before: Catalogue) -> None:
         age = time.time() - self._clock()
@@ -223,83 +252,65 @@ class InferenceService:
         for gone in set(before.cards) - set(self._catalogue.cards):
             self._scheduler.retire(gone)
 
+    # --- from the Hub ----------------------------------------------------------------------------
+
+    async def _settled(self, card: ModelCard) -> ModelCard:
+        """The card at one commit, measured, on a rung that fits. Raises ModelUnavailable."""
+        pinned = await self.library.pinned(card)
+        if pinned is not card:
+            self._adopt(pinned)
+        # What is pinned may have come or gone since the last look.
+        self._fitting.put(await self._fitting.model(pinned))
+        self._scheduler.check_possible(card.id, self._clock())
+        return pinned
+
+    def _adopt(self, card: ModelCard) -> None:
+        """The card is in force from now on, whenever the database is read next."""
+        self._fresh[card.id] = card
+        others = [each for each in self._catalogue.cards.values() if each.id != card.id]
+        self._catalogue = Catalogue([*others, card])
+
+    async def _known(self, card: ModelCard) -> Model | None:
+        """The model where its weights are here; what somebody wished for is fetched.
+
+        Other models of the Hub are measured when somebody asks for them.
+        """
+        try:
+            if card.engine == "echo" or await self.library.locate(card):
+                return await self._fitting.model(card)
+        except InferenceError as error:
+            logger.warning("%s cannot be loaded: %s", card.id, error.message)
+            return None
+        if card.wish != "none" and card.id not in self._fetching:
+            self._fetching[card.id] = asyncio.create_task(self._fetch(card.id))
+        return self._scheduler.models.get(card.id)
+
+    async def _fetch(self, name: str) -> None:
+        """Bring a model that somebody wished for, until it is here or nobody wishes for it."""
+        while (card := self._catalogue.find(name)) is not None and card.wish != "none":
+            try:
+                await self.library.bring(await self._settled(card), None)
+                break
+            except InferenceError as error:
+                logger.warning("%s cannot be fetched: %s", name, error.message)
+                self._fetching.pop(name, None)
+                self._note_ready()
+                await asyncio.sleep(RETRY_SECONDS)
+        self._fetching.pop(name, None)
+        self._dispatcher.step()
+
+    def _needed(self) -> list[ModelCard]:
+        """Cards whose weights stay on disk: wished for, loaded, waited for."""
+        found = []
+        for card in self._catalogue.cards.values():
+            if card.wish != "none" or self._replicas(card.id) or self._scheduler.waiting(card.id):
+                found.append(card)
+        return found
+
     # --- small questions -------------------------------------------------------------------------
-
-    async def _measured(self, card: ModelCard) -> Weights:
-        key = _key(card)
-        if key not in self._weights:
-            self._weights[key] = await asyncio.to_thread(measure, card)
-        return self._weights[key]
-
-    def _model(self, card: ModelCard, weights: Weights) -> Model:
-        """The card as the scheduler knows it, on the best rung that has not failed."""
-        ladder = self._ladder(card, weights)
-        failed = self._failed.get(_key(card))
-        need = below(ladder, failed) if failed else None
-        need = need or next(iter(ladder.steps), ladder.least)
-        return Model(
-            card.id,
-            need,
-            card.max_num_seqs,
-            card.wish,
-            card.slice,
-            card.replicas,
-            need.sleep_bytes,
-            need.asleep_bytes_per_device,
-            ladder.refusal,
-        )
-
-    def _ladder(self, card: ModelCard, weights: Weights) -> Ladder:
-        """The ways in which it fits beside what is pinned."""
-        pinned = [r for r in self._scheduler.replicas.values() if self._scheduler.pinned(r)]
-        rooms = free_bytes(self.devices, [r for r in pinned if r.model != card.id])
-        machine = Machine(
-            self.devices[0].kind if self.devices else "cpu",
-            tuple(sorted((max(0, room) for room in rooms.values()), reverse=True)),
-            min((device.bandwidth for device in self.devices), default=0.0),
-            self._scheduler.limits.host_bytes,
-            self._disk_bytes,
-        )
-        return of_card(card, weights, machine)
-
-    def _step_down(self, name: str) -> bool:
-        """A load ran out of memory: take the next rung; False where there is none."""
-        card, model = self._catalogue.find(name), self._scheduler.models.get(name)
-        if card is None or model is None or _key(card) not in self._weights:
-            return False
-        weights = self._weights[_key(card)]
-        following = below(self._ladder(card, weights), model.need)
-        if following is None:
-            self._failed.pop(_key(card), None)
-            return False
-        self._failed[_key(card)] = model.need
-        self._scheduler.set_models([*self._others(name), self._model(card, weights)])
-        return True
-
-    def _others(self, name: str) -> list[Model]:
-        return [model for model in self._scheduler.models.values() if model.id != name]
 
     def _replicas(self, model: str) -> list[Replica]:
         return [r for r in self._scheduler.replicas.values() if r.model == model]
-
-
-def _key(card: ModelCard) -> tuple[object, ...]:
-    """What decides how large a model is."""
-    args = json.dumps(dict(card.engine_args), sort_keys=True, default=str)
-    return (
-        card.engine,
-        card.source,
-        card.revision,
-        card.quantization,
-        card.max_model_len,
-        card.max_num_seqs,
-        card.rungs,
-        args,
-    )
-
-
-def _is_local(card: ModelCard) -> bool:
-    return card.engine == "echo" or local_folder(card) is not None
 
 
 _service: InferenceService | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from inference.abilities import abilities
 from inference.catalogue import ModelCard
 from inference.devices import Device
+from inference.downloads import Downloads, Flight
 from inference.fleet import Fleet
 from inference.ladder import QUALITY
 from inference.placement import free_bytes
@@ -28,11 +29,11 @@ _BEST_FIRST = (
 class ModelStatus:
     """A card and how its model is doing now.
 
-    `state` is unloaded, loading, ready, draining, stopping or failed; `detail` says in words what
-    is being done or what went wrong. `tier` is S for a pinned model, else A. `load_seconds` is the
-    last measured load time. `capabilities` are the API's routes that the model answers.
-    `abilities` are what requests may ask for, `switches` what its last loads and so on took.
-    `place` is None for a model that was not measured yet, or that does not fit.
+    `state` is unloaded, downloading, loading, ready, draining, stopping or failed; `detail` says in
+    words what is being done or what went wrong. `tier` is S for a pinned model, else A.
+    `load_seconds` is the last measured load time. `capabilities` are the API's routes that the
+    model answers, `abilities` what requests may ask for, `switches` what its last loads and so on
+    took. `place` is None for a model that was not measured yet, or that does not fit.
     """
 
     card: ModelCard
@@ -48,6 +49,7 @@ class ModelStatus:
     capabilities: tuple[str, ...] = ()
     switches: tuple[Switch, ...] = ()
     place: Place | None = None
+    download: Download | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Place:
 class Waiting:
     """Where a request stands in its model's queue: 1 is next; `eta` in seconds where known.
 
-    `stage` is queued or loading.
+    `stage` is downloading, queued or loading; `progress` (0 to 1) the part that is there of what is
+    downloaded.
     """
 
     model: str
@@ -79,6 +82,7 @@ class Waiting:
     eta: float | None
     stage: str
     detail: str
+    progress: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,17 @@ class Coming:
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """A model on its way from the Hub; `eta` in seconds where it is known."""
+
+    model: str
+    bytes: int
+    total_bytes: int
+    eta: float | None
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchTimes:
     """What bringing a model in and out takes, in seconds; None where it never happened.
 
@@ -164,20 +179,31 @@ class Overview:
     residents: tuple[Resident, ...]
     coming: tuple[Coming, ...]
     switches: tuple[SwitchTimes, ...]
+    downloads: tuple[Download, ...] = ()
 
 
 class Board:
     """Reads scheduler and fleet and changes neither."""
 
-    def __init__(self, scheduler: Scheduler, fleet: Fleet, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        fleet: Fleet,
+        downloads: Downloads,
+        clock: Callable[[], float],
+    ) -> None:
         self._scheduler = scheduler
         self._fleet = fleet
+        self._downloads = downloads
         self._clock = clock
 
     def status(self, card: ModelCard) -> ModelStatus:
         """A card and how its model is doing now."""
         replicas = self._replicas(card.id)
+        flight = self._downloads.flights.get(card.id)
         state, detail = self._state(card.id, replicas)
+        if flight is not None and not replicas:
+            state, detail = "downloading", _progress(flight)
         engines = [e for r in replicas if (e := self._fleet.engine(r.id)) is not None]
         return ModelStatus(
             card=card,
@@ -187,12 +213,13 @@ class Board:
             max_model_len=engines[0].max_model_len if engines else card.max_model_len,
             abilities=abilities(card),
             running=sum(len(r.leases) for r in replicas),
-            waiting=self._scheduler.waiting(card.id),
+            waiting=self._scheduler.waiting(card.id) + (len(flight.waiting) if flight else 0),
             is_default=card.is_default,
             load_seconds=self._fleet.load_seconds.get(card.id),
             capabilities=capabilities(card),
             switches=self._fleet.switches.of(card.id),
             place=self._place(card, replicas),
+            download=self._download(flight) if flight else None,
         )
 
     def _place(self, card: ModelCard, replicas: list[Replica]) -> Place | None:
@@ -212,6 +239,8 @@ class Board:
 
     def waiting(self, request_id: str) -> Waiting | None:
         """Where a request stands in its model's queue; None when it does not wait."""
+        if flight := self._downloads.of_request(request_id):
+            return self._on_its_way(request_id, flight)
         position = self._scheduler.position(request_id)
         if position is None:
             return None
@@ -225,6 +254,11 @@ class Board:
         detail = "" if is_there else "other models have their turn"
         return Waiting(model, position, eta, "queued", detail)
 
+    def _on_its_way(self, request_id: str, flight: Flight) -> Waiting:
+        position = 1 + list(flight.waiting).index(request_id)
+        eta, part = flight.eta(self._clock()), flight.bytes / max(1, flight.parcel.total)
+        return Waiting(flight.model, position, eta, "downloading", _progress(flight), part)
+
     def queue(self, account: str) -> list[Queued]:
         """All that an account waits for, in order of arrival."""
         now = self._clock()
@@ -232,6 +266,11 @@ class Board:
         for ticket in self._scheduler.tickets(account):
             if waiting := self.waiting(ticket.request_id):
                 found.append(Queued(ticket.request_id, now - ticket.queued_at, waiting))
+        for flight in self._downloads.flights.values():
+            for request_id, (who, since) in flight.waiting.items():
+                if who == account:
+                    waiting = self._on_its_way(request_id, flight)
+                    found.append(Queued(request_id, now - since, waiting))
         return sorted(found, key=lambda queued: -queued.queued_seconds)
 
     def queue_share(self, account: str, model: str) -> QueueShare:
@@ -252,7 +291,12 @@ class Board:
                 for model, eta in scheduler.upcoming(now)
             ),
             tuple(self._switches()),
+            tuple(self._download(flight) for flight in self._downloads.flights.values()),
         )
+
+    def _download(self, flight: Flight) -> Download:
+        eta, waiting = flight.eta(self._clock()), len(flight.waiting)
+        return Download(flight.model, flight.bytes, flight.parcel.total, eta, waiting)
 
     def _switches(self) -> Iterator[SwitchTimes]:
         for model in self._scheduler.models:
@@ -306,6 +350,11 @@ class Board:
         if replica.state is ReplicaState.READY and replica.closing:
             return "draining", "its turn is over; running answers finish"
         return str(replica.state), ""
+
+
+def _progress(flight: Flight) -> str:
+    have, total = flight.bytes / 2**30, flight.parcel.total / 2**30
+    return f"downloading, {have:.2f} of {total:.2f} GiB"
 
 
 def _tier(wish: str) -> str:

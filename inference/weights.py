@@ -1,4 +1,4 @@
-"""What a card's source holds: config and weights, on disk or on the Hub. Slow: call in a thread."""
+"""What a folder of weights holds. Slow: call it in a thread."""
 
 from __future__ import annotations
 
@@ -10,20 +10,43 @@ from typing import Any
 from django.conf import settings
 
 from inference.catalogue import ModelCard
-from inference.errors import ModelUnavailable
+from inference.errors import ModelUnavailable, UnsafeFormat
+from inference.found import PICKLES, check_code
+from inference.hub import is_id
 from inference.sizing import Shape, Weights
 
 
 def local_folder(card: ModelCard) -> Path | None:
-    """The folder that the card's source names, or None for a Hub id."""
+    """The folder that the card's source names, or None for a Hub id.
+
+    What somebody found on the Hub is never a folder of ours, whatever its name is.
+    """
     folder = settings.BASE_DIR / card.source
-    return folder if folder.is_dir() else None
+    return folder if not card.found and folder.is_dir() else None
 
 
-def source_of(card: ModelCard) -> str:
-    """The source as an engine takes it: an absolute folder, or a Hub id."""
-    folder = local_folder(card)
-    return str(folder) if folder else card.source
+def cached_folder(source: str, revision: str) -> Path | None:
+    """The model in Hugging Face's own cache (HF_HOME), if somebody put all of it there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    if not is_id(source):
+        return None
+    try:
+        found = snapshot_download(source, revision=revision or None, local_files_only=True)
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
+        return None
+    return Path(found) if _is_whole(Path(found)) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    index = folder / "model.safetensors.index.json"
+    if not (folder / "config.json").exists():
+        return False
+    if not index.exists():
+        return any(folder.glob("*.safetensors"))
+    names = set(json.loads(index.read_text()).get("weight_map", {}).values())
+    return all((folder / name).exists() for name in names)
 
 
 def free_disk(folder: Path) -> int:
@@ -32,40 +55,30 @@ def free_disk(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def measure(card: ModelCard) -> Weights:
+def measure(card: ModelCard, folder: Path | None) -> Weights:
     """What the model of this card is made of.
 
-    Raises ModelUnavailable when neither the disk nor the Hub has a config for the source.
+    Raises ModelUnavailable for a folder without a config, UnsafeFormat, UnsafeCode.
     """
-    if card.engine == "echo":
+    if card.engine == "echo" or folder is None:
         memory = int(card.engine_args.get("memory_bytes", 2**20))
         return Weights(Shape(0, 0, 0, 0, 1), memory)
-    folder = local_folder(card)
-    config, weight_bytes = _from_folder(folder) if folder else _from_hub(card)
-    return Weights(Shape.of(config), weight_bytes, "quantization_config" in config)
+    config = _config(folder)
+    check_code(card.id, config, card.trust_remote_code)
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if not size and any(file.name.endswith(PICKLES) for file in folder.iterdir()):
+        raise UnsafeFormat(
+            f"The weights of `{card.id}` are pickles, which run code when they are read. Only "
+            "safetensors are loaded."
+        )
+    return Weights(Shape.of(config), size, "quantization_config" in config)
 
 
-def _from_folder(folder: Path) -> tuple[dict[str, Any], int]:
+def _config(folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / "config.json").read_text())
+        found: dict[str, Any] = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:
         raise ModelUnavailable(
             f"The folder `{folder.name}` has no readable config.json: {type(error).__name__}.", 60
         ) from error
-    return config, sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-
-
-def _from_hub(card: ModelCard) -> tuple[dict[str, Any], int]:
-    from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    revision = card.revision or None
-    try:
-        info = HfApi().model_info(card.source, revision=revision, files_metadata=True, timeout=10)
-        config = hf_hub_download(card.source, "config.json", revision=revision)
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
-        raise ModelUnavailable(
-            f"The Hub did not give `{card.source}`: {type(error).__name__}.", 60
-        ) from error
-    files = [f for f in info.siblings or [] if f.rfilename.endswith(".safetensors")]
-    return json.loads(Path(config).read_text()), sum(f.size or 0 for f in files)
+    return found

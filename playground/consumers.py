@@ -11,7 +11,7 @@ The server says:
     {"type": "models", "models": [{"id", "state", "detail", "tier", "context", "is_default",
         "running", "waiting"}]}
         at the start and when asked.
-    {"type": "waiting", "id", "model", "position", "eta", "stage", "detail"}
+    {"type": "waiting", "id", "model", "position", "eta", "stage", "detail", "progress"}
         while the question waits: on change, and at least every KEEPALIVE_SECONDS.
     {"type": "token", "id", "text", "reasoning", "tokens"}   what is new, and the count so far.
     {"type": "done", "id", "model", "finish_reason", "usage", "timings"}
@@ -44,6 +44,7 @@ from playground.accounts.counting import counted
 from playground.accounts.directory import directory
 from playground.accounts.usage import Meter, metered
 from playground.errors import BadValue, WebError, error_body
+from playground.finding import may_add
 from playground.replies import Outbox, Pace, Tally
 from playground.visitors import caller_of, same_origin
 
@@ -150,7 +151,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Answer one question, to its end, its failure or its stop."""
         tally = Tally(time.monotonic())
         try:
-            model = get_service().card(request.model).id
+            card = await get_service().find(request.model, may_add(request.model, caller))
+            model = card.id
             if not caller.terms_for(model):
                 raise errors.ModelNotFound(request.model or model)
             request = dataclasses.replace(
@@ -214,6 +216,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             "eta": None if waiting.eta is None else round(waiting.eta),
             "stage": waiting.stage,
             "detail": waiting.detail,
+            "progress": waiting.progress and round(waiting.progress, 3),
         }
 
     async def say_models(self) -> None:

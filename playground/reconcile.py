@@ -12,8 +12,9 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from inference import InferenceService
+from inference import InferenceService, ModelCard
 from inference.models import CatalogueRow
+from playground.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class Reconciler:
 
     async def start(self) -> None:
         """Start the service with the catalogue as it is, then keep following it."""
+        self._service.library.keep = self._keep
         await self._service.start()
         await self._choose_default()
         await self._follow()
@@ -58,6 +60,14 @@ class Reconciler:
                     chosen = card
                     break
         await sync_to_async(CatalogueRow.objects.set_default)(chosen.id)
+
+    async def _keep(self, card: ModelCard) -> None:
+        """Write down what the service found on the Hub. Raises DatabaseUnavailable."""
+        try:
+            await sync_to_async(CatalogueRow.objects.keep)(card)
+        except DatabaseError as error:
+            message = "The catalogue cannot be written at the moment. Please try again."
+            raise DatabaseUnavailable(message) from error
 
     async def _keep_following(self) -> None:
         while True:

@@ -175,6 +175,17 @@ SPECTACULAR_SETTINGS = {
 DEFAULT_MODEL = env.text("DEFAULT_MODEL")
 # Shipped cards fill missing rows at migrate.
 CATALOGUE = Path(env.text("CATALOGUE", str(BASE_DIR / "inference" / "catalogue.toml")))
+# Who may ask for models that are not in the catalogue, by their id on the Hub.
+HUB_MODELS = env.choice("HUB_MODELS", "staff", ("off", "staff", "allowlist", "open"))
+HUB_ALLOWLIST = tuple(env.listing("HUB_ALLOWLIST"))
+# Patterns of licences that the operator agrees to; empty: all.
+HUB_LICENCES = tuple(env.listing("HUB_LICENCES"))
+# The largest model that is downloaded for somebody; 0: as large as the disk takes.
+HUB_MAX_BYTES = int(env.number("HUB_MAX_BYTES", 0))
+HUB_ENDPOINT = env.text("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+HUB_SECONDS = env.number("HUB_SECONDS", 10, least=0.05)
+# What all weights from the Hub may take together; 0: what the disk has, less a rest.
+MODEL_DISK_BYTES = int(env.number("MODEL_DISK_BYTES", 0))
 # Bytes that engines on this machine may use in all, per device kind; 0: ask the hardware.
 CPU_MEMORY_BYTES = int(env.number("CPU_MEMORY_BYTES", 0))
 # Bytes of this machine's memory for models that sleep; 0: half of what is free, if it has GPUs.

@@ -79,6 +79,20 @@ function comingRow(coming, index) {
   );
 }
 
+function downloadRow(download) {
+  const bar = made("progress");
+  bar.max = download.total_bytes;
+  bar.value = download.bytes;
+  const progress = cell("Progress", `${bytes(download.bytes)} of ${bytes(download.total_bytes)} `);
+  progress.append(bar);
+  return row(
+    modelCell(download),
+    progress,
+    cell("Waiting", String(download.waiting), "number"),
+    cell("In about", download.eta === null ? "not known yet" : duration(left(download.eta))),
+  );
+}
+
 function switchRow(took) {
   const words = (seconds) => (seconds === null ? "–" : `${seconds.toLocaleString("en")} s`);
   const cells = PARTS.map((part) => cell(part, words(took[`${part.toLowerCase()}_seconds`]), "number"));
@@ -129,6 +143,7 @@ function draw() {
   part("devices").replaceChildren(...board.devices.map(deviceBar));
   fill("resident", board.resident.map(residentRow));
   fill("next", board.next.map(comingRow));
+  fill("downloads", board.downloads.map(downloadRow));
   fill("switching", board.switching.map(switchRow));
 }
 

@@ -17,8 +17,9 @@ export function userTurn(text) {
 // The words of a "waiting" frame: which stage, which place, how long.
 export function waitingWords({ model, stage, detail, position, eta }) {
   const place = position === 1 ? "next in line" : `number ${position} in line`;
-  const state = stage === "loading" ? `${model} is ${detail}` : `Waiting for ${model}`;
-  const words = [state, place, stage === "loading" ? "" : detail];
+  const busy = stage === "loading" || stage === "downloading";
+  const state = busy ? `${model} is ${detail}` : `Waiting for ${model}`;
+  const words = [state, place, busy ? "" : detail];
   if (eta !== null) words.push(`about ${duration(eta)} left`);
   return words.filter(Boolean).join(" · ");
 }

@@ -3,6 +3,7 @@
 export const STATES = {
   ready: "Ready",
   loading: "Loading…",
+  downloading: "Downloading…",
   draining: "Finishing",
   sleeping: "Asleep",
   stopping: "Unloading",

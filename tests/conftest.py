@@ -15,6 +15,7 @@ from django.conf import LazySettings
 from django.test import Client
 
 from tests.api.environments import python_with
+from tests.hub import Hub, running
 from tests.proxies import PROGRAMS
 from tests.servers import ROOT, RunningServer
 from tests.turns import ENV
@@ -62,9 +63,16 @@ def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer
 
 
 @pytest.fixture(scope="session")
-def server(make_server: MakeServer) -> RunningServer:
+def hub() -> Iterator[Hub]:
+    """The Hub of the server that most tests share."""
+    with running() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def server(make_server: MakeServer, hub: Hub) -> RunningServer:
     """The server that most tests share: open mode, echo models, `pocket` on demand."""
-    return make_server()
+    return make_server({"HF_ENDPOINT": hub.url})
 
 
 @pytest.fixture(scope="session")

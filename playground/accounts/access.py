@@ -60,7 +60,8 @@ UNBOUND = Terms()
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Whoever asks. `terms` are those of its groups, the heaviest first; `models` is the key's
-    scope (none: all), `own` the limits that staff gave to this very person.
+    scope (none: all), `own` the limits that staff gave to this very person; `staff` are those who
+    may use the admin.
     """
 
     account: str
@@ -70,6 +71,7 @@ class Caller:
     terms: tuple[Terms, ...] = (UNBOUND,)
     own: Limits = FREE
     expires: datetime | None = None
+    staff: bool = False
 
     def terms_for(self, model: str) -> Terms | None:
         """Under which group's terms this model is used: of those that allow it, the heaviest.

@@ -32,13 +32,15 @@ class Snapshot:
     active: frozenset[int]
     everybody: tuple[Terms, ...]
     until: float
+    staff: frozenset[int] = frozenset()
 
     def person(self, user_id: int) -> Caller | None:
         """A person who may come in; None for one who was deactivated or is gone."""
         if user_id not in self.active:
             return None
         known = self.people.get(user_id)
-        return known or Caller(user_account(user_id), user_id, terms=self.everybody)
+        known = known or Caller(user_account(user_id), user_id, terms=self.everybody)
+        return replace(known, staff=user_id in self.staff)
 
 
 def read_stamp() -> Stamp:
@@ -50,6 +52,7 @@ def read_stamp() -> Stamp:
     changes = {"rows": Count("pk"), "ids": Sum("pk"), "last": Max("changed")}
     found = [
         people.aggregate(rows=Count("pk"), ids=Sum("pk")),
+        people.filter(is_staff=True).aggregate(rows=Count("pk"), ids=Sum("pk")),
         ApiKey.objects.aggregate(**changes, revoked=Count("revoked"), ends=Max("expires")),
         *(model.objects.aggregate(**changes) for model in (Group, Membership, Quota)),
     ]
@@ -61,14 +64,18 @@ def read_snapshot() -> Snapshot:
     stamp = read_stamp()
     people = get_user_model()._default_manager.filter(is_active=True)
     active = frozenset(people.values_list("pk", flat=True))
+    staff = frozenset(people.filter(is_staff=True).values_list("pk", flat=True))
     groups = {group.pk: group for group in Group.objects.prefetch_related("quotas")}
     terms = {pk: group.terms() for pk, group in groups.items()}
     everybody = tuple(terms[pk] for pk, group in groups.items() if group.is_default) or (UNBOUND,)
     known, until = _people(terms, everybody)
     inside = {pk: caller for pk, caller in known.items() if pk in active}
-    keys = _keys(terms, inside, active, everybody)
+    keys = {
+        digest: replace(caller, staff=caller.user_id in staff)
+        for digest, caller in _keys(terms, inside, active, everybody).items()
+    }
     key_ids = frozenset(caller.key_id for caller in keys.values())
-    return Snapshot(stamp, keys, key_ids, inside, active, everybody, until)
+    return Snapshot(stamp, keys, key_ids, inside, active, everybody, until, staff)
 
 
 def _people(

@@ -20,6 +20,7 @@ from inference.requests import Question, new_request_id
 from playground.accounts.access import Caller
 from playground.accounts.counting import counted
 from playground.accounts.usage import Meter
+from playground.finding import may_add
 from playground.limits import Allowance, limit_headers
 
 from .authentication import KeyAuthentication
@@ -91,6 +92,12 @@ class ApiView(APIView):
     def meter(self, model: str, requests: Sequence[Question], n: int = 1) -> Meter:
         """What counts the cost of this request, once it asks a model, and holds it to limits."""
         return counted(self.caller, model, self.kind, requests, self.request_id, n)
+
+    async def found(self, name: str | None) -> ModelCard:
+        """The same; an id of the Hub becomes a card where this caller may do that."""
+        if may_add(name, self.caller):
+            name = (await get_service().find(name, may_add=True)).id
+        return self.card(name)
 
     def card(self, name: str | None) -> ModelCard:
         """The card for a name. What the caller may not use does not exist: ModelNotFound."""

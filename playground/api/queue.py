@@ -62,6 +62,7 @@ def queued_body(queued: Queued) -> dict[str, Any]:
         "queued_seconds": seconds(queued.queued_seconds),
         "stage": waiting.stage,
         "detail": waiting.detail,
+        "progress": None if waiting.progress is None else round(waiting.progress, 3),
     }
 
 
@@ -86,6 +87,7 @@ def status_body(overview: Overview, accepting: bool) -> dict[str, Any]:
             for each in overview.residents
         ],
         "next": [asdict(each) | {"eta": seconds(each.eta)} for each in overview.coming],
+        "downloads": [asdict(each) | {"eta": seconds(each.eta)} for each in overview.downloads],
         "switching": [_tenths(asdict(each)) for each in overview.switches],
     }
 

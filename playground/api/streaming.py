@@ -154,7 +154,7 @@ class News:
     def comment(self) -> bytes:
         """What is new; nothing where nothing is."""
         news, now = self._waiting(), time.monotonic()
-        place = (news.position, news.stage, news.eta is None) if news else ()
+        place = (news.position, news.stage, news.eta is None, percent(news)) if news else ()
         if place == self._told and now < self._due:
             return b""
         self._told, self._due = place, now + settings.KEEPALIVE_SECONDS
@@ -182,8 +182,14 @@ def waiting_comment(model: str, news: Waiting | None) -> bytes:
     if news is None:
         return f": working model={model}\n\n".encode()
     eta = "" if news.eta is None else f" eta={round(news.eta)}"
-    place = f"position={news.position}{eta} stage={news.stage}"
+    part = "" if news.progress is None else f" progress={percent(news)}%"
+    place = f"position={news.position}{eta} stage={news.stage}{part}"
     return f": queue {place} model={model}\n\n".encode()
+
+
+def percent(news: Waiting) -> int:
+    """Of what is downloaded, the part that is there."""
+    return int(100 * (news.progress or 0.0))
 
 
 def _waited(usage: Usage, headers: Mapping[str, str]) -> bytes:

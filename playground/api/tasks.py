@@ -51,7 +51,7 @@ class TaskView(ApiView):
             lambda: serializer.to_task(read_body(request), strict=is_strict(request)),
         )
         asked = model or task.question.model
-        card = self.card(asked)
+        card = await self.found(asked)
         self.model = card.id
         self.headers |= notes(task.ignored, card, asked)
         question = dataclasses.replace(

@@ -44,7 +44,7 @@ class GenerateView(ApiView):
         """Answer, streamed or whole."""
         service = get_service()
         call = await unhurried(request, lambda: self.read(request))
-        call = self.addressed(call, model)
+        call = await self.addressed(call, model)
         if settings.REMOTE_MEDIA:
             brought = [await bring(each) for each in call.requests]
             call = dataclasses.replace(call, requests=tuple(brought))
@@ -60,10 +60,10 @@ class GenerateView(ApiView):
         """The checked body."""
         return self.serializer_class.shared().to_call(read_body(request), strict=is_strict(request))
 
-    def addressed(self, call: Call, model: str) -> Call:
+    async def addressed(self, call: Call, model: str) -> Call:
         """The call with the model's card, the caller and our own ids in its requests."""
         asked = model or call.model
-        card = self.card(asked)
+        card = await self.found(asked)
         self.model = card.id
         self.headers |= notes(call.ignored, card, asked)
         requests = tuple(

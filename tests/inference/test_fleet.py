@@ -197,7 +197,7 @@ def test_sleeping_weights_are_in_the_machines_memory() -> None:
 def test_card_says_what_an_echo_keeps() -> None:
     for args, kept in (({"sleep_bytes": 77, "memory_bytes": GIB}, 77), ({}, 0)):
         made = card(**args)
-        (step,) = of_card(made, measure(made), Machine("cpu", (GIB,))).steps
+        (step,) = of_card(made, measure(made, None), Machine("cpu", (GIB,))).steps
         assert step.sleep_bytes == kept
 
 

@@ -8,7 +8,7 @@ from inference.ladder import Machine, of_card
 from inference.placement import place
 from inference.replica import Replica, ReplicaState
 from inference.sizing import KV_CACHE_MIN_BYTES, PROCESS_BYTES, Need, Shape, kv_cache_bytes, need
-from inference.weights import measure
+from inference.weights import local_folder, measure
 
 LLAMA_8B = {
     "num_hidden_layers": 32,
@@ -81,7 +81,7 @@ def test_need_is_split_over_devices_but_each_runs_a_process() -> None:
 
 def test_pocket_is_small() -> None:
     card = ModelCard("pocket", "inference/pocket/model")
-    step = of_card(card, measure(card), Machine("cpu", (4 * 2**30,))).steps[0]
+    step = of_card(card, measure(card, local_folder(card)), Machine("cpu", (4 * 2**30,))).steps[0]
     assert step.rung == "full" and step.bytes_per_device < 2.5 * 2**30
 
 

@@ -165,7 +165,7 @@ def _tasks() -> dict[str, Schema]:
 def _models() -> dict[str, Schema]:
     model = {"id": TEXT, "object": _const("model"), "created": COUNT, "owned_by": TEXT}
     engine = {"id": TEXT, "object": _const("engine"), "owner": TEXT, "ready": FLAG}
-    states = _enum("unloaded", "loading", "ready", "draining", "stopping", "failed")
+    states = _enum("unloaded", "downloading", "loading", "ready", "draining", "stopping", "failed")
     placement = {
         "rung": _enum("full", "8bit", "4bit", "cpu_offload", "disk_offload"),
         "engine": TEXT,
@@ -209,8 +209,9 @@ def _queue() -> dict[str, Schema]:
         "position": {"type": "integer", "minimum": 1},
         "eta": eta,
         "queued_seconds": NUMBER,
-        "stage": _enum("queued", "loading"),
+        "stage": _enum("downloading", "queued", "loading"),
         "detail": TEXT,
+        "progress": nullable(NUMBER) | {"description": "Of a download, 0 to 1."},
     }
     device = {"id": TEXT, "name": TEXT, "memory_bytes": COUNT, "free_bytes": COUNT}
     resident = {
@@ -225,6 +226,13 @@ def _queue() -> dict[str, Schema]:
         "ready_in": nullable(NUMBER),
         "turn_left": nullable(NUMBER),
     }
+    download = {
+        "model": TEXT,
+        "bytes": COUNT,
+        "total_bytes": COUNT,
+        "eta": eta,
+        "waiting": COUNT,
+    }
     took = nullable(NUMBER) | {"description": "Measured; null where it never happened."}
     status = {
         "object": _const("status"),
@@ -233,6 +241,7 @@ def _queue() -> dict[str, Schema]:
         "devices": _list(_all(device)),
         "resident": _list(_all(resident)),
         "next": _list(_all({"model": TEXT, "waiting": COUNT, "eta": eta})),
+        "downloads": _list(_all(download)),
         "switching": _list(_all({"model": TEXT, **{f"{part}_seconds": took for part in PARTS}})),
     }
     return {

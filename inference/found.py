@@ -1,0 +1,147 @@
+"""What to make of a model on the Hub: which files it needs, who runs it, whether it may. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from inference.catalogue import ENGINES, TASKS, ModelCard
+from inference.errors import (
+    LicenceRefused,
+    ModelTooLarge,
+    UnsafeCode,
+    UnsafeFormat,
+    UnsupportedModel,
+)
+from inference.hub import Found, is_weights
+from inference.sizing import Shape, Weights
+
+# Weights that run code when they are read.
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
+# Words, settings and templates beside the weights; a folder below may hold settings of a part.
+BESIDE = re.compile(
+    r"[\w-][\w.-]*\.(json|txt|model|jinja|tiktoken|tiktoken\.model)|[\w-]+/[\w-]+\.json"
+)
+# The same weights in another cut, or for another program.
+TWICE = re.compile(r"(consolidated|original|onnx|openvino|adapter|tf_|flax_)")
+LARGEST_BESIDE = 2**27
+# Of a model's context, what one that somebody found gets: its cache must fit as well.
+FOUND_CONTEXT = 32768
+# The Hub's words for a task, where ours differ.
+TASK_OF_TAG = {
+    "image-text-to-text": "text-generation",
+    "any-to-any": "text-generation",
+    "conversational": "text-generation",
+    "sentence-similarity": "embedding",
+    "feature-extraction": "embedding",
+    "text-ranking": "rerank",
+}
+
+
+def files_of(found: Found) -> Mapping[str, int]:
+    """Paths and bytes of what has to be fetched. Raises UnsafeFormat where there are only pickles.
+
+    Of several cuts of the same weights one is taken: what the index or the plain name says.
+    """
+    weights = {path: size for path, size in found.files.items() if is_weights(path)}
+    weights = {path: size for path, size in weights.items() if _is_plain(path)}
+    if not weights:
+        if any(path.endswith(PICKLES) for path in found.files):
+            raise UnsafeFormat(
+                f"The weights of `{found.id}` are pickles, which run code when they are read. Only "
+                "safetensors are loaded."
+            )
+        raise UnsupportedModel(f"`{found.id}` holds no weights in safetensors.")
+    beside = {
+        path: size
+        for path, size in found.files.items()
+        if BESIDE.fullmatch(path) and size <= LARGEST_BESIDE and not TWICE.match(path)
+    }
+    return beside | weights
+
+
+def _is_plain(path: str) -> bool:
+    return "/" not in path and not TWICE.match(path)
+
+
+def weights_of(found: Found) -> Weights:
+    """What the model is made of."""
+    listed = sum(size for path, size in files_of(found).items() if is_weights(path))
+    return Weights(
+        Shape.of(found.config), found.weight_bytes or listed, "quantization_config" in found.config
+    )
+
+
+def check_code(name: str, config: Mapping[str, object], trusted: bool) -> None:
+    """Raise UnsafeCode for a model that brings code of its own, which its card does not trust."""
+    if not trusted and ("auto_map" in config or config.get("trust_remote_code")):
+        raise UnsafeCode(
+            f"`{name}` brings code of its own (`auto_map` in its config), which runs only where "
+            "its card says so."
+        )
+
+
+def check_licence(found: Found, licences: Sequence[str]) -> None:
+    """Raise LicenceRefused for a licence that the operator did not agree to."""
+    if licences and not any(fnmatchcase(found.licence.lower(), each.lower()) for each in licences):
+        raise LicenceRefused(
+            f"The licence of `{found.id}` is {found.licence or 'not stated'}; this server serves "
+            f"{', '.join(licences)}."
+        )
+
+
+def check_size(found: Found, most: int) -> None:
+    """Raise ModelTooLarge for more bytes than the operator allows (0: any number)."""
+    total = sum(files_of(found).values())
+    if most and total > most:
+        raise ModelTooLarge(
+            f"`{found.id}` has {total / 2**30:.1f} GiB; models of up to {most / 2**30:.1f} GiB are "
+            "fetched."
+        )
+
+
+def card_of(
+    found: Found, vllm: Mapping[str, frozenset[str]], transformers: frozenset[str]
+) -> ModelCard:
+    """A card for the model: vLLM where it knows it for its task, else transformers.
+
+    Raises UnsupportedModel where neither does.
+    """
+    architectures = [str(each) for each in found.config.get("architectures") or ()]
+    task, engine = _runs(found, architectures, vllm, transformers)
+    context = Shape.of(found.config).context
+    return ModelCard(
+        id=found.id,
+        source=found.id,
+        revision=found.commit,
+        task=task,
+        engine=engine,
+        max_model_len=min(context, FOUND_CONTEXT) if task == "text-generation" else None,
+        licence=found.licence,
+        found=True,
+        notes="Found on the Hub.",
+    )
+
+
+def _runs(
+    found: Found,
+    architectures: Sequence[str],
+    vllm: Mapping[str, frozenset[str]],
+    transformers: frozenset[str],
+) -> tuple[str, str]:
+    """Task and engine."""
+    wanted = TASK_OF_TAG.get(found.pipeline_tag, found.pipeline_tag)
+    for name in architectures:
+        offered = vllm.get(name, frozenset())
+        if not wanted and offered:
+            # Nobody said what it is for: vLLM's first table that has it does.
+            return sorted(offered, key=TASKS.index)[0], "vllm"
+        if wanted in offered:
+            return wanted, "vllm"
+    known = any(name in transformers for name in architectures)
+    if known and "transformers" in ENGINES and wanted in TASKS:
+        return wanted, "transformers"
+    kind = ", ".join(architectures) or "a model without a config"
+    purpose = f" for {found.pipeline_tag}" if found.pipeline_tag else ""
+    raise UnsupportedModel(f"No engine of this server runs `{found.id}`{purpose} ({kind}).")
