@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from csp.decorators import csp_update
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -33,11 +34,11 @@ def home(request: HttpRequest) -> HttpResponse:
     context = {
         "examples": EXAMPLES,
         "auth_mode": settings.AUTH_MODE,
-        "must_sign_in": settings.AUTH_MODE == "key" and not request.user.is_authenticated,
     }
     return render(request, "home.html", context)
 
 
+@login_not_required
 @require_safe
 @never_cache
 @csp_update(TRUSTED_TYPES)
@@ -46,6 +47,7 @@ def status(request: HttpRequest) -> HttpResponse:
     return render(request, "status.html")
 
 
+@login_not_required
 @require_safe
 def api_docs(request: HttpRequest) -> HttpResponse:
     """The API's description, to read and to try out; it is as public as the description."""
