@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",
     "allauth",
     "allauth.account",
     "allauth.socialaccount",
@@ -229,6 +230,8 @@ REMOTE_MEDIA_BYTES = int(env.number("REMOTE_MEDIA_BYTES", 10 * 2**20, least=1))
 REMOTE_MEDIA_SECONDS = env.number("REMOTE_MEDIA_SECONDS", 10, least=0.05)
 # Usage records are on disk after so long: what a kill -9 may cost.
 USAGE_FLUSH_SECONDS = env.number("USAGE_FLUSH_SECONDS", 0.5, least=0.05)
+# Records, and sums by the hour, are deleted after so many days (0: never); sums by the day stay.
+USAGE_KEEP_DAYS = env.number("USAGE_KEEP_DAYS", 400)
 REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],

@@ -34,7 +34,7 @@ DOOR = {
     "/accounts/confirm-email/", "/accounts/3rdparty/login/cancelled/",
     "/accounts/3rdparty/login/error/",
 }  # fmt: skip
-PUBLIC = {*PROBES, *BOARD, *DOOR, "/v1/openapi.json", "/docs/api"}
+PUBLIC = {*PROBES, *BOARD, *DOOR, "/v1/openapi.json", "/docs/api", "/privacy"}
 SOON_OVER = """
 from datetime import timedelta
 from django.utils import timezone
@@ -71,7 +71,9 @@ def test_what_is_public_is_on_the_list(guarded: RunningServer) -> None:
     assert known >= PUBLIC
     for path in sorted(known - PUBLIC):
         response = httpx.get(f"{guarded.url}{path}")
-        assert response.status_code in (301, 302, 401, 403, 405), (path, response.status_code)
+        # Addresses with a name in them lead nowhere here: a sign-up link, a link from a mail.
+        refused = (301, 302, 401, 403, 405, *([404] if "<" in path else []))
+        assert response.status_code in refused, (path, response.status_code)
     for path in sorted(PUBLIC):
         assert httpx.get(f"{guarded.url}{path}").status_code == 200, path
 
