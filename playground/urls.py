@@ -13,6 +13,8 @@ admin.site.index_title = "Administration"
 # One sign-in for everybody, with the lock-out and single sign-on.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
+handler500 = "playground.views.server_error"
+
 urlpatterns = [
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -52,3 +55,12 @@ def status(request: HttpRequest) -> HttpResponse:
 def api_docs(request: HttpRequest) -> HttpResponse:
     """The API's description, to read and to try out; it is as public as the description."""
     return render(request, "api_docs.html")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A page broke. Where that is the database's doing, a page later may not."""
+    if not isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return render(request, "500.html", status=500)
+    response = render(request, "503.html", status=503)
+    response["Retry-After"] = "5"
+    return response

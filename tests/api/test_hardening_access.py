@@ -32,7 +32,6 @@ DOOR = {
     "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/",
     "/accounts/password/reset/done/", "/accounts/password/reset/key/done/", "/accounts/inactive/",
     "/accounts/confirm-email/", "/accounts/3rdparty/login/cancelled/",
-    "/accounts/3rdparty/login/error/",
 }  # fmt: skip
 PUBLIC = {*PROBES, *BOARD, *DOOR, "/v1/openapi.json", "/docs/api", "/privacy"}
 SOON_OVER = """

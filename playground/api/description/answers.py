@@ -257,7 +257,7 @@ def _queue() -> dict[str, Schema]:
         "models": _list(_all({"id": TEXT, **amounts})),
     }
     return {
-        "Usage": _all(used),
+        "UsageReport": _all(used),
         "QueueList": _all({"object": _const("list"), "data": _list(_all(waiting))}),
         "Status": _all(status),
     }

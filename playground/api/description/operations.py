@@ -183,7 +183,7 @@ OPERATIONS: Mapping[type, Operation] = {
         id="retrieve_usage",
         tag="Usage",
         summary="What the key's owner has used, by key and by model",
-        answer="Usage",
+        answer="UsageReport",
         refusals=(400, 503),
         query={"days": {"type": "integer", "minimum": 1, "maximum": usage.MOST_DAYS}},
     ),
