@@ -10,7 +10,7 @@ from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull, Wait
 from inference.placement import free_bytes, place
 from inference.replica import Replica
 from inference.requests import Lane
-from inference.state import SAFE_PART, State
+from inference.state import ADMIT_PART, State
 
 MAX_FAILURES = 5
 
@@ -69,7 +69,7 @@ def _check_wait(state: State, ticket: Ticket, now: float) -> None:
     if ticket.lane is Lane.BATCH:
         return
     seconds = expected(state, ticket, now)
-    most = SAFE_PART * state.limits.wait
+    most = ADMIT_PART * state.limits.wait
     if seconds is not None and seconds > most:
         raise WaitTooLong(
             f"The wait for `{ticket.model}` would be about {math.ceil(seconds / 60)} minutes; "

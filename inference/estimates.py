@@ -5,11 +5,14 @@ Everything here is learnt from what happened; what has not happened yet is None.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 # A new measurement counts for an eighth, so that the mean follows what is new within some tens.
 NEWEST = 0.125
 FIRST = 5
+# A single turn says no more than that turns last so many times as long, or as short.
+MOST_PACE = 2.0
 
 
 @dataclass(slots=True)
@@ -35,7 +38,7 @@ class ModelEstimates:
 
     `load`: from the decision to the first answer; `wake` the same from sleep. `hold`: how long a
     request runs; `tail` by how much more the long ones do. `turn`: from ready to gone, while others
-    waited.
+    waited; `drain` its end, when nobody new is let in. `asked`: when somebody last asked for it.
     """
 
     load: Mean = field(default_factory=Mean)
@@ -44,6 +47,8 @@ class ModelEstimates:
     cost: Mean = field(default_factory=Mean)
     tail: Mean = field(default_factory=Mean)
     turn: Mean = field(default_factory=Mean)
+    drain: Mean = field(default_factory=Mean)
+    asked: float = float("-inf")
 
     def answered(self, seconds: float, cost: float) -> None:
         """A request ran to its end."""
@@ -55,14 +60,35 @@ class ModelEstimates:
 
 
 class Estimates:
-    """By model id."""
+    """By model id. `pace`: how much longer, of late, turns of all models last than foreseen.
+
+    A model's own turns are too far apart to follow the hours of a day.
+    """
 
     def __init__(self) -> None:
         self._models: dict[str, ModelEstimates] = {}
+        self._pace = Mean()
 
     def of(self, model: str) -> ModelEstimates:
         """What is known of a model."""
-        return self._models.setdefault(model, ModelEstimates())
+        known = self._models.get(model)
+        if known is None:
+            known = self._models[model] = ModelEstimates()
+        return known
+
+    @property
+    def pace(self) -> float:
+        """1 where nothing is known."""
+        return math.exp(self._pace.value or 0.0)
+
+    def turned(self, model: str, seconds: float, overflow: float) -> None:
+        """A turn for whose place others waited is over; `overflow` of it served long queues."""
+        known = self.of(model)
+        if known.turn.value is not None:
+            foreseen = max(1.0, known.turn.value + overflow)
+            # By logarithms, so that twice as long and half as long are level.
+            self._pace.add(math.log(min(MOST_PACE, max(1 / MOST_PACE, seconds / foreseen))))
+        known.turn.add(max(0.0, seconds - overflow))
 
     def load(self, model: str, otherwise: float = 0.0) -> float:
         """Seconds of a load; `otherwise` where none was measured."""

@@ -11,8 +11,6 @@ from inference.requests import Lane
 from inference.state import State
 from inference.turns import INFINITY
 
-# Of a batch of four and more, this part is kept for people who wait, not for the batch lane.
-INTERACTIVE_PART = 0.25
 # Copies of a model whose outstanding work differs by less are alike: then equal prompts meet.
 ALIKE = 2
 
@@ -36,9 +34,11 @@ def _of_model(
     lanes = {lane: state.queues[model.id].ranked(lane) for lane in Lane}
     heads = {lane: entry for lane, line in lanes.items() if (entry := next(line, None))}
     while heads:
-        lane = min(heads, key=lambda each: heads[each][0])
+        # At equal ranks people come first.
+        lane = min(heads, key=lambda each: (_rank(state, each, heads[each][0]), each is Lane.BATCH))
         rank, ticket = heads[lane]
-        most = _most(model.max_num_seqs, lane)
+        rank = _rank(state, lane, rank)
+        most = model.max_num_seqs
         free = [r for r in replicas if load[r.id] < most and rank <= limits.get(r.id, INFINITY)]
         if free:
             chosen = _choose(free, load, ticket)
@@ -52,8 +52,8 @@ def _of_model(
             del heads[lane]
 
 
-def _most(batch: int, lane: Lane) -> int:
-    return batch
+def _rank(state: State, lane: Lane, rank: float) -> float:
+    return state.batch_rank(rank) if lane is Lane.BATCH else rank
 
 
 def _choose(free: list[Replica], load: dict[int, int], ticket: Ticket) -> int:

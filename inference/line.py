@@ -66,22 +66,27 @@ class Line:
         return ((rank, self._tickets[number]) for rank, number in self._lanes[lane])
 
     def position(self, request_id: str) -> int | None:
-        """The place in the line, from 1, both lanes together."""
+        """The place in the line, from 1; the batch lane stands behind the other."""
         key = self._keys.get(request_id)
-        return 1 + self._before(key) if key else None
+        if key is None:
+            return None
+        lane = self._tickets[key[1]].lane
+        ahead = self.waiting(Lane.INTERACTIVE) if lane is Lane.BATCH else 0
+        return 1 + ahead + bisect_left(self._lanes[lane], key)
 
     def before(self, rank: float) -> int:
-        """How many have at most this rank."""
-        return self._before((rank, self._count + 1))
+        """How many interactive ones have at most this rank."""
+        return bisect_left(self._lanes[Lane.INTERACTIVE], (rank, self._count + 1))
 
-    @property
-    def head(self) -> float:
-        """The lowest rank; infinity when nobody waits."""
-        return min((lane[0][0] for lane in self._lanes.values() if lane), default=float("inf"))
+    def waiting(self, lane: Lane) -> int:
+        """How many wait in a lane."""
+        return len(self._lanes[lane])
+
+    def head(self, lane: Lane) -> float:
+        """The lowest rank in a lane; infinity when nobody waits there."""
+        keys = self._lanes[lane]
+        return keys[0][0] if keys else float("inf")
 
     def oldest(self) -> Iterator[Ticket]:
         """Interactive tickets in order of arrival."""
         return (self._tickets[number] for _, number in self._ages)
-
-    def _before(self, key: Key) -> int:
-        return sum(bisect_left(lane, key) for lane in self._lanes.values())

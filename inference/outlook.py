@@ -9,8 +9,11 @@ import math
 
 from inference.decisions import Model
 from inference.replica import Replica, ReplicaState
-from inference.state import State
-from inference.turns import residual, run_length, turn_length
+from inference.state import SAFE_PART, State
+from inference.turns import ceiling, drain, residual, run_length, turn_length, turns_of
+
+# A model that was asked for within this part of W will be asked for again in the time foreseen.
+RECENT_PART = 0.5
 
 
 def wait(state: State, model_id: str, position: int, now: float) -> float | None:
@@ -21,72 +24,107 @@ def wait(state: State, model_id: str, position: int, now: float) -> float | None
     copies = state.copies(model_id)
     # At the end of a turn nobody new is let in: whoever waits, waits for the next one.
     taking = [r for r in copies if not r.closing]
-    if not taking:
-        start = _closing_start(state, model, copies, now) if copies else None
-        start = start if copies else dict(upcoming(state, now)).get(model_id)
-        return None if start is None else _with_rounds(state, model, position, start, now)
-    start = min((_until_ready(state, r, now) for r in taking), key=_unknown_last)
-    if start is None:
-        return None
-    free = sum(state.room(r) for r in taking)
-    if position <= free:
+    if taking:
+        start = min((_until_ready(state, r, now) for r in taking), key=_unknown_last)
+        room = sum(state.room(r) for r in taking)
+        left = max(_left(state, r, now) for r in taking)
+    else:
+        start = _next_turn(state, model, copies, now)
+        room, left = model.max_num_seqs, _longest_turn(state, model, now)
+    if start is None or position <= room:
         return start
-    hold = state.estimates.of(model_id).hold.value
-    slots = model.max_num_seqs * len(taking)
-    return None if hold is None else start + (position - free) * hold / slots
+    beyond = _served_after(state, model, max(1, len(taking)), position - room, left, now)
+    return None if beyond is None else start + beyond
+
+
+def _served_after(
+    state: State, model: Model, copies: int, count: int, left: float, now: float
+) -> float | None:
+    """Seconds until `count` answers have ended, of which `left` are of the present turn.
+
+    Between this turn and the next lie those of the models that are asked for beside this one.
+    """
+    hold = state.estimates.of(model.id).hold.value
+    if hold is None:
+        return None
+    seconds = count * hold / (model.max_num_seqs * copies)
+    if seconds <= left:
+        return seconds
+    turns = 1 + math.floor((seconds - left) / _longest_turn(state, model, now))
+    between = _others(state, model, now) + drain(state, model.id) + state.estimates.load(model.id)
+    return seconds + turns * between
 
 
 def upcoming(state: State, now: float) -> list[tuple[str, float | None]]:
     """Models without a place, in the order in which they get one, and seconds until they answer."""
+    return _upcoming(state, state.unserved(now), now)
+
+
+def _upcoming(state: State, models: list[Model], now: float) -> list[tuple[str, float | None]]:
     free = sorted(_free_at(state, now))
     found: list[tuple[str, float | None]] = []
-    for model in state.unserved(now):
+    for model in models:
         start = free.pop(0) if free else 0.0
         load = _load(state, model.id)
         known = load is not None and math.isfinite(start)
         found.append((model.id, start + load if load is not None and known else None))
-        free = sorted([*free, start + turn_length(state, model.id)])
+        free = sorted([*free, start + turn_length(state, model.id, start, now)])
     return found
 
 
-def _with_rounds(
-    state: State, model: Model, position: int, start: float, now: float
-) -> float | None:
-    """The wait of who finds others before it in the same turn, or has to wait for a later one."""
-    hold = state.estimates.of(model.id).hold.value
-    if position <= model.max_num_seqs:
-        return start
-    if hold is None:
-        return None
-    beyond = (position - model.max_num_seqs) * hold / model.max_num_seqs
-    longest = max(state.limits.slice if model.slice is None else model.slice, hold)
-    turns = math.floor(beyond / longest)
-    between = sum(turn_length(state, m.id) for m in state.unserved(now) if m.id != model.id)
-    return start + beyond + turns * between / max(1, len(state.devices))
+def _next_turn(state: State, model: Model, copies: list[Replica], now: float) -> float | None:
+    """When a model answers that has no place, or whose turn is ending."""
+    if copies:
+        return _after_closing(state, model, copies, now)
+    models = state.unserved(now)
+    # Whoever asks for it first comes after all that wait already.
+    models = models if model in models else [*models, model]
+    return dict(_upcoming(state, models, now))[model.id]
 
 
-def _closing_start(state: State, model: Model, copies: list[Replica], now: float) -> float | None:
-    """When the next turn begins of a model whose present turn is ending."""
+def _after_closing(state: State, model: Model, copies: list[Replica], now: float) -> float | None:
     ends = [_until_free(state, r, now) for r in copies]
     load = _load(state, model.id)
     if load is None or math.isinf(min(ends)):
         return None
-    others = sum(turn_length(state, m.id) for m in state.unserved(now))
-    return min(ends) + others / max(1, len(state.devices)) + load
+    others = turns_of(state, (m.id for m in state.unserved(now)), now)
+    return min(ends) + others + load
+
+
+def _others(state: State, model: Model, now: float) -> float:
+    """Seconds until all others that are asked for have had a turn each."""
+    since = now - RECENT_PART * state.limits.wait
+    asked = [m for m in state.models if m != model.id and state.estimates.of(m).asked >= since]
+    return 0.0 if len(asked) < state.places() else turns_of(state, asked, now)
+
+
+def _longest_turn(state: State, model: Model, now: float) -> float:
+    """Seconds that a model's next turn may last, so that all others are in time."""
+    longest = state.limits.slice if model.slice is None else model.slice
+    rest = SAFE_PART * state.limits.wait - _others(state, model, now) - drain(state, model.id)
+    return max(1.0, state.estimates.load(model.id), min(longest, rest))
+
+
+def _left(state: State, replica: Replica, now: float) -> float:
+    """Seconds left of a turn in which others are let in."""
+    if replica.state is ReplicaState.LOADING:
+        return _longest_turn(state, state.models[replica.model], now)
+    if state.pinned(replica):
+        return math.inf
+    if state.unserved(now):
+        return max(0.0, replica.ready_at + ceiling(state, replica, now) - now)
+    model = state.models[replica.model]
+    return _longest_turn(state, model, now) if _others(state, model, now) else math.inf
 
 
 def _free_at(state: State, now: float) -> list[float]:
-    """Seconds until each device's place is free for the next model."""
-    by_device = {device.id: 0.0 for device in state.devices}
-    for replica in state.replicas.values():
-        # What a pinned model holds is never free, but the rest of its device is.
-        if replica.state is ReplicaState.SLEEPING or state.pinned(replica):
-            continue
-        until = _until_free(state, replica, now)
-        for device in replica.devices:
-            if device in by_device:
-                by_device[device] = max(by_device[device], until)
-    return list(by_device.values())
+    """Seconds until each place is free for the next model."""
+    held = [r for r in state.replicas.values() if r.state is not ReplicaState.SLEEPING]
+    taken = {device for r in held for device in r.devices}
+    empty = [0.0 for device in state.devices if device.id not in taken]
+    # What a pinned model holds is never free, but the rest of its device is.
+    beside = [0.0] if held and all(map(state.pinned, held)) and not empty else []
+    return [*empty, *beside, *(_until_free(state, r, now) for r in held if not state.pinned(r))]
 
 
 def _until_free(state: State, replica: Replica, now: float) -> float:
@@ -94,17 +132,23 @@ def _until_free(state: State, replica: Replica, now: float) -> float:
         return math.inf
     if replica.state is ReplicaState.STOPPING:
         return 0.0
+    known = state.estimates.of(replica.model)
     if replica.state is ReplicaState.LOADING:
         left = _until_ready(state, replica, now) or 0.0
-        return left + turn_length(state, replica.model) - state.estimates.load(replica.model)
+        return left + run_length(state, replica.model, left, now)
     leases = [state.running[request_id] for request_id in replica.leases]
-    if leases and not state.estimates.of(replica.model).hold:
+    if not leases:
+        return 0.0
+    if not known.hold:
         # Nobody has seen yet how long its answers take.
         return math.inf
-    rest = residual(state, leases, now) if leases else 0.0
-    if replica.closing or not state.estimates.of(replica.model).turn:
+    rest = residual(state, leases, now)
+    if replica.closing and known.drain.value is not None:
+        return min(rest, max(1.0, known.drain.value - (now - replica.closing_since)))
+    if replica.closing or known.turn.value is None:
         return rest
-    return max(rest, run_length(state, replica.model) - (now - replica.ready_at))
+    lasts = state.estimates.pace * (known.turn.value + replica.overflow)
+    return max(known.drain.value or 0.0, lasts - (now - replica.ready_at))
 
 
 def _until_ready(state: State, replica: Replica, now: float) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from inference.decisions import Load, Model
 from inference.placement import Placement, place
 from inference.replica import Replica, ReplicaState
+from inference.sizing import Need
 from inference.state import State
 from inference.turns import INFINITY, limit
 
@@ -31,6 +32,7 @@ class _Tables:
     def __init__(self, state: State, gone: list[int]) -> None:
         self.present = list(state.replicas.values())
         self.future = [r for r in self.present if r.state is not ReplicaState.STOPPING]
+        self.hopeless: set[Need] = set()
         self.leave(gone)
 
     def leave(self, gone: Sequence[int]) -> None:
@@ -67,6 +69,8 @@ def plan(state: State, now: float) -> Plan:
 
 
 def _find_place(state: State, planned: Plan, tables: _Tables, model: Model, now: float) -> None:
+    if model.need in tables.hopeless:
+        return
     asleep = _sleeping(state, planned, model)
     if spot := _place(state, model, tables.present, asleep):
         _bring_up(state, planned, model, spot, asleep)
@@ -75,13 +79,16 @@ def _find_place(state: State, planned: Plan, tables: _Tables, model: Model, now:
     candidates = _evictable(state, model, tables.future)
     spot = _place(state, model, tables.future, asleep, candidates)
     if spot is None:
+        # Nor will there be room for whoever comes after it and needs as much.
+        if asleep is None and state.people_waiting(model.id):
+            tables.hopeless.add(model.need)
         return
     rank = state.head(model.id)
     for replica_id in spot.evict:
         replica = state.replicas[replica_id]
         planned.limits[replica_id] = limit(state, replica, rank, now)
-        line = state.queues.get(replica.model)
-        if replica.idle and (not line or line.head > planned.limits[replica_id]):
+        nobody = replica.model not in state.queues
+        if replica.idle and (nobody or state.head(replica.model) > planned.limits[replica_id]):
             planned.gone.append(replica_id)
     tables.leave(spot.evict)
     tables.claim(model, spot)

@@ -37,8 +37,9 @@ class Replica:
     """A copy of `model` on `devices`; each of them gives it `bytes_per_device`.
 
     `leases` are the ids of the requests that run on it; `served` says that it ever had one,
-    `contested` that others waited for a place when it got ready. A
-    `closing` one makes room for another model: it takes only requests that rank before that one's.
+    `contested` that others waited for a place when it got ready; `overflow` is how much longer its
+    turn lasts because more waited then than it has places for. A `closing` one makes room for
+    another model: it takes only requests that rank before that one's.
     `share` is the integral of 1 / (running requests), in seconds. A sleeping one, and one that is
     on its way there (`falling_asleep`), keeps `bytes_asleep` of each device and `host_bytes` of the
     machine's memory. `need` is what it was loaded for. All times are the scheduler's clock, in
@@ -56,6 +57,7 @@ class Replica:
     last_used: float = 0.0
     served: bool = False
     contested: bool = False
+    overflow: float = 0.0
     leases: set[str] = field(default_factory=set)
     closing: bool = False
     closing_since: float = 0.0

@@ -25,7 +25,15 @@ from inference.line import Line
 from inference.planning import asleep_or_gone, plan
 from inference.replica import Lease, Replica, ReplicaState
 from inference.requests import Lane
-from inference.state import BATCH_PART, RANK_PART, State
+from inference.state import (
+    BATCH_PART,
+    BATCH_SHARE,
+    LONG_PART,
+    RANK_PART,
+    STOPPED_LOADS,
+    STOPPED_PART,
+    State,
+)
 
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0)
 MAX_BACKOFF_SECONDS = 60.0
@@ -50,12 +58,14 @@ class Scheduler(State):
         Raises QueueFull, AccountQueueFull, WaitTooLong for one that would wait longer than the
         bound, or ModelUnavailable for a model that can never fit or whose loads keep failing.
         """
-        admission.check(self, ticket, now)
+        with self.unchanging():
+            admission.check(self, ticket, now)
         self.fairness.devices = len(self.devices)
         cost = self.estimates.of(ticket.model).cost.value or 0.0
         rank = self.fairness.enter(ticket.account, ticket.weight, cost, now)
         if ticket.lane is Lane.BATCH:
             rank += self.limits.wait * BATCH_PART
+        self.estimates.of(ticket.model).asked = now
         self._enqueue(ticket, rank)
 
     def check_possible(self, model: str, now: float) -> None:
@@ -84,6 +94,7 @@ class Scheduler(State):
         width = len(replica.devices)
         self.fairness.charge(lease.ticket.account, cost * width - (known.cost.value or 0.0))
         self.fairness.leave(lease.ticket.account, now)
+        self._charge_lane(lease, cost * width, now)
         known.answered(seconds, cost * width)
 
     def preempted(self, request_id: str, now: float, generated: int) -> None:
@@ -96,7 +107,9 @@ class Scheduler(State):
             return
         ticket = lease.ticket
         replica = self.replicas[lease.replica]
-        self.fairness.charge(ticket.account, (replica.share - lease.mark) * len(replica.devices))
+        cost = (replica.share - lease.mark) * len(replica.devices)
+        self.fairness.charge(ticket.account, cost)
+        self._charge_lane(lease, cost, now)
         again = replace(
             ticket,
             # As if it had come later by the time for which it ran: what is left is its wait.
@@ -104,8 +117,7 @@ class Scheduler(State):
             generated=generated,
             preempted=ticket.preempted + 1,
         )
-        late = self.limits.wait * BATCH_PART if ticket.lane is Lane.BATCH else 0.0
-        self._enqueue(again, again.queued_at + late)
+        self._enqueue(again, again.queued_at + self._put_off(again, now))
 
     def hold(self, request_id: str) -> None:
         """A running request turned out to be one that cannot go on once it was stopped."""
@@ -122,6 +134,7 @@ class Scheduler(State):
         replica.state = ReplicaState.READY
         replica.waking = False
         replica.contested = bool(self.unserved(now))
+        replica.overflow = turns.overflow(self, replica.model, self.people_waiting(replica.model))
         replica.ready_at = replica.last_used = replica.share_at = now
         waiting = list(self.queues.get(replica.model, Line()).values())
         for ticket in waiting:
@@ -240,6 +253,8 @@ class Scheduler(State):
         wanted = {m for m in self.failures if self.queues.get(m) or self._wished(m)}
         moments = [self.failures[m].retry_at for m in wanted]
         moments += [t.queued_at + self.limits.wait for t in self._first_to_be_overdue()]
+        due = (self.batch_rank(line.head(Lane.BATCH)) for line in self.queues.values())
+        moments += [moment for moment in due if moment < turns.INFINITY]
         if self.limits.idle:
             moments += [r.last_used + self.limits.idle for r in self.ready() if r.idle]
         if self.unserved(now):
@@ -262,7 +277,8 @@ class Scheduler(State):
         position = self.position(request_id)
         if position is None:
             return None
-        return outlook.wait(self, self.queued[request_id], position, now)
+        with self.unchanging():
+            return outlook.wait(self, self.queued[request_id], position, now)
 
     def upcoming(self, now: float) -> list[tuple[str, float | None]]:
         """Models that wait for a place, in the order in which they come, and when they answer."""
@@ -301,7 +317,21 @@ class Scheduler(State):
             replica.last_used = now
         return lease
 
+    def _charge_lane(self, lease: Lease, cost: float, now: float) -> None:
+        """Device-seconds of the batch lane put off when it comes before people again."""
+        if lease.ticket.lane is Lane.BATCH:
+            late = cost / (BATCH_SHARE * max(1, len(self.devices)))
+            self.batch_clock = max(self.batch_clock, now) + late
+
     # --- small questions -------------------------------------------------------------------------
+
+    def _put_off(self, ticket: Ticket, now: float) -> float:
+        """How much later an answer that was stopped ranks than by its wait."""
+        if ticket.lane is Lane.BATCH:
+            return self.limits.wait * BATCH_PART
+        most = LONG_PART * self.limits.wait - (now - ticket.queued_at)
+        loads = STOPPED_LOADS * self.estimates.load(ticket.model)
+        return max(0.0, min(loads, STOPPED_PART * self.limits.wait, most))
 
     def _wished(self, model_id: str) -> bool:
         model = self.models.get(model_id)
@@ -326,7 +356,9 @@ class Scheduler(State):
 
     def _leave(self, replica: Replica, now: float) -> None:
         if replica.contested and replica.state is ReplicaState.READY:
-            self.estimates.of(replica.model).turn.add(now - replica.ready_at)
+            self.estimates.turned(replica.model, now - replica.ready_at, replica.overflow)
+        if replica.closing:
+            self.estimates.of(replica.model).drain.add(now - replica.closing_since)
         replica.state, replica.closing = ReplicaState.STOPPING, False
 
     def _fall_asleep(self, replica: Replica) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from inference.decisions import Failure, Limits, Model
 from inference.devices import Device
@@ -12,13 +13,25 @@ from inference.estimates import Estimates
 from inference.fairness import FairShare
 from inference.line import Line
 from inference.replica import Lease, Replica, ReplicaState
+from inference.requests import Lane
 
 # The part of the bound W by which a rank may lie behind an arrival.
 RANK_PART = 0.03
-# Predictions err: turns and admissions are planned for this part of the bound W.
+# Predictions err: turns are planned, and requests admitted, for these parts of the bound W.
 SAFE_PART = 0.8
+ADMIT_PART = 0.87
 # A batch request ranks as if it had come later by this part of W.
 BATCH_PART = 1.0
+# Of the devices' time, the part in which the batch lane's aged work comes before people.
+BATCH_SHARE = 0.5
+# An answer that was stopped ranks as if it had come later by so many load times, at most by this
+# part of W: so its model comes back for those who wait for it anew. Who has waited for half of W is
+# not put off.
+STOPPED_LOADS = 40.0
+STOPPED_PART = 0.1
+LONG_PART = 0.5
+
+Found = TypeVar("Found")
 
 
 @dataclass(slots=True)
@@ -38,7 +51,9 @@ class State:
     estimates: Estimates = field(default_factory=Estimates)
     fairness: FairShare = field(default_factory=lambda: FairShare(0.0))
     next_replica: int = 1
-    memo: dict[float, list[Model]] | None = None
+    # Until then the batch lane has had its share; a moment.
+    batch_clock: float = 0.0
+    memo: dict[object, Any] | None = None
 
     def ready(self) -> list[Replica]:
         """Replicas that answer, closing ones too."""
@@ -62,7 +77,23 @@ class State:
     def head(self, model: str) -> float:
         """The lowest rank that waits for a model; infinity for none."""
         line = self.queues.get(model)
-        return line.head if line else float("inf")
+        if line is None:
+            return float("inf")
+        return min(line.head(Lane.INTERACTIVE), self.batch_rank(line.head(Lane.BATCH)))
+
+    def batch_rank(self, rank: float) -> float:
+        """Where a batch request stands: not before its lane is due again."""
+        return max(rank, self.batch_clock)
+
+    def people(self, replica: Replica) -> int:
+        """How many interactive answers run on it."""
+        running = (self.running[request_id] for request_id in replica.leases)
+        return sum(lease.ticket.lane is Lane.INTERACTIVE for lease in running)
+
+    def people_waiting(self, model: str) -> int:
+        """How many interactive requests wait for a model."""
+        line = self.queues.get(model)
+        return line.waiting(Lane.INTERACTIVE) if line else 0
 
     def waiting(self, model: str | None = None) -> int:
         """How many requests wait, for one model or in all."""
@@ -77,11 +108,16 @@ class State:
 
     def unserved(self, now: float) -> list[Model]:
         """Models that somebody waits for and that have no replica, first come the lowest ranks."""
+        return self.once(("unserved", now), lambda: self._unserved(now))
+
+    def once(self, key: object, find: Callable[[], Found]) -> Found:
+        """What `find` finds, sought only once while nothing changes."""
         if self.memo is None:
-            return self._unserved(now)
-        if now not in self.memo:
-            self.memo[now] = self._unserved(now)
-        return self.memo[now]
+            return find()
+        if key not in self.memo:
+            self.memo[key] = find()
+        found: Found = self.memo[key]
+        return found
 
     @contextmanager
     def unchanging(self) -> Iterator[None]:
@@ -96,7 +132,17 @@ class State:
         live = self.live_models()
         waiting = [m for m in self.queues if m not in live and m in self.models]
         ready = [m for m in waiting if self.may_try(m, now)]
-        return [self.models[m] for m in sorted(ready, key=self.head)]
+        return [self.models[m] for m in sorted(ready, key=self._order)]
+
+    def _order(self, model: str) -> tuple[float, float]:
+        return self.head(model), self.queues[model].head(Lane.BATCH)
+
+    def places(self) -> int:
+        """How many models have turns side by side, as things stand."""
+        held = [r for r in self.replicas.values() if r.state is not ReplicaState.SLEEPING]
+        taken = {device for r in held for device in r.devices}
+        empty = sum(device.id not in taken for device in self.devices)
+        return max(1, empty + sum(not self.pinned(r) for r in held))
 
     def room(self, replica: Replica) -> int:
         """How many more requests it takes."""

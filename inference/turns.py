@@ -8,10 +8,10 @@ against; the constants were chosen with `bench/scheduling`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from inference.decisions import Ticket
 from inference.replica import Lease, Replica
+from inference.requests import Lane
 from inference.state import SAFE_PART, State
 
 INFINITY = float("inf")
@@ -25,6 +25,8 @@ BATCH_PAYS = 8.0
 # The last answers of a turn are stopped when fewer requests advance here than this part of what
 # would advance in the next turn. One would be the theorem's; less, because they have to come back.
 STAY_PART = 0.5
+# A queue is not expected to grow by more than so many times itself.
+MOST_GROWTH = 1.0
 # Of answers whose lengths are spread exponentially, what is done after one mean length.
 DONE_AFTER_MEAN = 0.632
 
@@ -40,30 +42,31 @@ def ceiling(state: State, replica: Replica, now: float) -> float:
     longest = state.limits.slice
     if model is not None and model.slice is not None:
         longest = min(longest, model.slice)
-    since = min((t.queued_at for t in _oldest(state, now)), default=replica.ready_at)
-    longest += max(0.0, since - replica.ready_at)
+    since, latest = state.once(("pressure", now), lambda: _pressure(state, now))
+    longest += max(0.0, since - replica.ready_at) if since < INFINITY else 0.0
     least = min(longest, pays(state, replica))
-    return max(least, min(longest, latest_end(state, replica, now) - replica.ready_at))
+    return max(least, min(longest, latest - drain(state, replica.model) - replica.ready_at))
 
 
-def _oldest(state: State, now: float) -> Iterator[Ticket]:
-    """Of each model that waits for a place, who has waited longest."""
-    return (t for m in state.unserved(now) if (t := next(state.queues[m.id].oldest(), None)))
-
-
-def latest_end(state: State, replica: Replica, now: float) -> float:
-    """The moment at which the turn must have ended for all who wait to be served in time."""
-    known = state.estimates.of(replica.model)
-    side_by_side = max(1, len(state.devices))
-    before = min(state.limits.drain, (known.hold.value or 0.0) + (known.tail.value or 0.0))
-    latest = INFINITY
+def _pressure(state: State, now: float) -> tuple[float, float]:
+    """Since when others wait for a place, and when the place must be free for all to be in time."""
+    places = state.places()
+    since = latest = INFINITY
+    before = 0.0
     for model in state.unserved(now):
         oldest = next(state.queues[model.id].oldest(), None)
-        before += state.estimates.load(model.id) / side_by_side
+        before += state.estimates.load(model.id) / places
         if oldest is not None:
+            since = min(since, oldest.queued_at)
             latest = min(latest, oldest.queued_at + SAFE_PART * state.limits.wait - before)
-        before += run_length(state, model.id) / side_by_side
-    return latest
+        before += run_length(state, model.id, before, now) / places
+    return since, latest
+
+
+def drain(state: State, model: str) -> float:
+    """Seconds that the end of a model's turn may take."""
+    known = state.estimates.of(model)
+    return min(state.limits.drain, (known.hold.value or 0.0) + (known.tail.value or 0.0))
 
 
 def pays(state: State, replica: Replica) -> float:
@@ -76,10 +79,11 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
 
     1. A turn that has served nobody is not over: it would have been loaded in vain.
     2. At its ceiling it is over.
-    3. Before it has paid for its load it is not.
+    3. While people are served here, work of the batch lane that is not due wants nothing.
     4. The batch lane's work gives way to people, but not at every one of them.
     5. While its requests fill a batch nothing is gained by leaving.
-    6. Else it is open for two mean answers: longer fills the batch no better, and others wait.
+    6. Else it is open until it has paid for its load, and for two mean answers: longer fills the
+       batch no better, and others wait.
     """
     line = state.queues.get(replica.model)
     begun = replica.ready_at
@@ -88,14 +92,19 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     most = begun + ceiling(state, replica, now)
     if now >= most or overdrawn(state, replica, now):
         return -INFINITY
-    least = begun + pays(state, replica)
-    if line and line.head > rank + state.limits.wait / 2:
-        return min(most, begun + BATCH_PAYS * pays(state, replica))
+    waiting = state.people_waiting(replica.model)
+    here = waiting + state.people(replica)
+    if here and rank > now:
+        return INFINITY
+    answers = begun + OPEN_ANSWERS * (state.estimates.of(replica.model).hold.value or 0.0)
+    if line and not waiting and rank <= now and state.head(replica.model) > rank:
+        return min(most, max(answers, begun + BATCH_PAYS * pays(state, replica)))
     model = state.models.get(replica.model)
-    if model and len(replica.leases) + len(line or ()) >= model.max_num_seqs:
+    if rank > now:
+        here = len(replica.leases) + len(line or ())
+    if model and here >= model.max_num_seqs:
         return most
-    answers = OPEN_ANSWERS * (state.estimates.of(replica.model).hold.value or 0.0)
-    return min(most, max(least, begun + answers))
+    return min(most, max(answers, begun + pays(state, replica)))
 
 
 def limit(state: State, replica: Replica, rank: float, now: float) -> float:
@@ -133,24 +142,45 @@ def _leaves(state: State, replica: Replica, leases: list[Lease], now: float) -> 
 
     The marginal value theorem (E. Charnov, 1976): leave when what is gained here in a second is
     less than what the next turn gains on average, its load included. Gain counts requests that
-    advance. Where nobody else waits for this model, coming back costs a load of its own.
+    advance, people alone where there are any. Where nobody else waits for this model, coming back
+    costs a load of its own.
     """
-    if not replica.closing or not all(map(may_resume, leases)):
+    if not replica.closing or not all(may_stop(state, lease, now) for lease in leases):
         return False
     back = 0.0 if replica.model in state.queues else state.estimates.load(replica.model)
-    waiting = state.unserved(now)[: max(1, len(state.devices))]
-    return len(leases) < STAY_PART * max((_gain(state, m.id, back) for m in waiting), default=0.0)
+    waiting = [m.id for m in state.unserved(now)[: max(1, len(state.devices))]]
+    here = state.people(replica)
+    there = max((_gain(state, m, state.people_waiting(m), back) for m in waiting), default=0.0)
+    if here or there:
+        return here < STAY_PART * there
+    there = max((_gain(state, m, state.waiting(m), back) for m in waiting), default=0.0)
+    return len(leases) < STAY_PART * there
 
 
-def _gain(state: State, model: str, back: float) -> float:
+def may_stop(state: State, lease: Lease, now: float) -> bool:
+    """Whether it can go on later, and its next turn comes before it has waited too long."""
+    ticket = lease.ticket
+    if not may_resume(lease) or ticket.lane is Lane.BATCH:
+        return may_resume(lease)
+    waited = lease.granted_at - ticket.queued_at
+    again = waited + others(state, now) + state.estimates.load(ticket.model)
+    return again <= SAFE_PART * state.limits.wait
+
+
+def others(state: State, now: float) -> float:
+    """Seconds until all that wait for a place now have had their turns."""
+    waiting = [m.id for m in state.unserved(now)]
+    return state.once(("others", now), lambda: turns_of(state, waiting, now))
+
+
+def _gain(state: State, model: str, waiting: int, back: float) -> float:
     """Requests that advance in the next turn of a model, on average over it and its load."""
     known = state.estimates.of(model)
     hold = known.hold.value
     if hold is None:
         return 0.0
-    slots = state.models[model].max_num_seqs
-    waiting = min(slots, len(state.queues[model]))
-    return waiting * DONE_AFTER_MEAN * hold / (state.estimates.load(model) + back + hold)
+    most = min(state.models[model].max_num_seqs, waiting)
+    return most * DONE_AFTER_MEAN * hold / (state.estimates.load(model) + back + hold)
 
 
 def residual(state: State, leases: list[Lease], now: float) -> float:
@@ -162,17 +192,48 @@ def residual(state: State, leases: list[Lease], now: float) -> float:
     return max(max(mean + tail - (now - lease.granted_at), (mean + tail) / 2) for lease in leases)
 
 
-def run_length(state: State, model: str) -> float:
-    """Seconds that a model's next turn is expected to last once it is loaded."""
+def run_length(state: State, model: str, start: float, now: float) -> float:
+    """Seconds that a model's next turn is expected to last when it begins `start` seconds from now.
+
+    As long as its turns were, and as it takes to serve those whom its batch has no place for.
+    """
     known = state.estimates.of(model)
-    if known.turn.value is not None:
-        return known.turn.value
+    usual = known.turn.value
+    if usual is None:
+        usual = (known.hold.value or 0.0) + (known.tail.value or 0.0)
+    seconds = usual + overflow(state, model, _expected(state, model, start, now))
+    return min(state.limits.slice, state.estimates.pace * seconds)
+
+
+def overflow(state: State, model: str, waiting: float) -> float:
+    """Seconds that a turn lasts longer because not all who wait have a place in its batch."""
     card = state.models.get(model)
-    waiting = len(state.queues.get(model, ()))
-    rounds = max(1.0, waiting / card.max_num_seqs) if card else 1.0
-    return (known.hold.value or 0.0) * rounds + (known.tail.value or 0.0)
+    if card is None:
+        return 0.0
+    hold = state.estimates.of(model).hold.value or 0.0
+    return max(0.0, waiting / card.max_num_seqs - 1.0) * hold
 
 
-def turn_length(state: State, model: str) -> float:
+def _expected(state: State, model: str, start: float, now: float) -> float:
+    """How many will wait then, when they come as they came until now."""
+    line = state.queues.get(model)
+    oldest = next(line.oldest(), None) if line else None
+    if line is None or oldest is None:
+        return 0.0
+    waiting = line.waiting(Lane.INTERACTIVE)
+    age = max(1.0, now - oldest.queued_at)
+    return waiting * (1.0 + min(MOST_GROWTH, start / age))
+
+
+def turn_length(state: State, model: str, start: float, now: float) -> float:
     """Seconds that a model's next turn is expected to take, its load included."""
-    return state.estimates.load(model) + run_length(state, model)
+    load = state.estimates.load(model)
+    return load + run_length(state, model, start + load, now)
+
+
+def turns_of(state: State, models: Iterable[str], now: float) -> float:
+    """Seconds that a turn of each of these models takes, one after another in each place."""
+    places, seconds = state.places(), 0.0
+    for model in models:
+        seconds += turn_length(state, model, seconds, now) / places
+    return seconds

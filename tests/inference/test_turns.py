@@ -6,6 +6,7 @@ from inference.decisions import Limits, Ticket
 from inference.errors import WaitTooLong
 from inference.fairness import FairShare
 from inference.replica import ReplicaState
+from inference.scheduler import Scheduler
 from tests.inference.scheduling import ask, model, resident, scheduler, settle
 
 
@@ -226,3 +227,42 @@ def test_unused_models_are_unloaded_after_the_idle_time_unless_wished_for() -> N
     assert resident(s) == {"a", "b"}
     settle(s, 70.0)
     assert resident(s) == {"b"}
+
+
+def stopped_once(s: Scheduler, waited: float) -> None:
+    """A request for `a` that waited so long is stopped in favour of nine for `b`."""
+    for name in ("a", "b"):
+        ask(s, name, f"known-{name}", now=0.0)
+        while f"known-{name}" not in s.running:
+            decision = s.schedule(0.0)
+            s.apply(decision, 0.0)
+            for replica in decision.evictions:
+                s.stopped(replica, 0.0)
+            for load in decision.loads:
+                s.loaded(load.replica, 1.0)
+        s.finish(f"known-{name}", 5.0)
+    s.submit(Ticket("1", "a", "alice", 100.0 - waited, preemptable=True), 100.0)
+    settle(s, 100.0)
+    for i in range(9):
+        ask(s, "b", f"many-{i}", now=110.0)
+    s.apply(s.schedule(110.0), 110.0)
+
+
+def test_a_model_comes_back_for_stopped_answers_when_somebody_comes_or_after_a_while() -> None:
+    s = scheduler(model("a"), model("b"), limits=Limits(wait=1_000.0))
+    stopped_once(s, waited=5.0)
+    assert s.schedule(110.0).preemptions == ("1",)
+    s.preempted("1", 110.0, generated=3)
+    late = s.head("a") - 110.0
+    assert late > 0.0
+    ask(s, "a", "newcomer", now=111.0, account="bob")
+    assert s.head("a") == 111.0
+
+
+def test_who_has_waited_long_is_not_put_off_nor_stopped() -> None:
+    s = scheduler(model("a"), model("b"), limits=Limits(wait=1_000.0))
+    stopped_once(s, waited=799.0)
+    assert not s.schedule(110.0).preemptions
+    s.preempted("1", 110.0, generated=3)
+    ticket = next(iter(s.queues["a"].values()))
+    assert s.head("a") == ticket.queued_at
