@@ -70,9 +70,13 @@ class Line:
         key = self._keys.get(request_id)
         if key is None:
             return None
-        lane = self._tickets[key[1]].lane
+        lane = self.lane(request_id)
         ahead = self.waiting(Lane.INTERACTIVE) if lane is Lane.BATCH else 0
         return 1 + ahead + bisect_left(self._lanes[lane], key)
+
+    def lane(self, request_id: str) -> Lane:
+        """The lane of a request that is here."""
+        return self._tickets[self._keys[request_id][1]].lane
 
     def before(self, rank: float) -> int:
         """How many interactive ones have at most this rank."""

@@ -273,9 +273,12 @@ class Scheduler(State):
         return self.queues[model].position(request_id) if model else None
 
     def eta(self, request_id: str, now: float) -> float | None:
-        """Seconds until a waiting request is granted; None where that is not known."""
+        """Seconds until a waiting request is granted; None where that is not known.
+
+        When the batch lane's turn comes depends on who else comes until then: nobody knows.
+        """
         position = self.position(request_id)
-        if position is None:
+        if position is None or self._lane(request_id) is Lane.BATCH:
             return None
         with self.unchanging():
             return outlook.wait(self, self.queued[request_id], position, now)
@@ -324,6 +327,9 @@ class Scheduler(State):
             self.batch_clock = max(self.batch_clock, now) + late
 
     # --- small questions -------------------------------------------------------------------------
+
+    def _lane(self, request_id: str) -> Lane:
+        return self.queues[self.queued[request_id]].lane(request_id)
 
     def _put_off(self, ticket: Ticket, now: float) -> float:
         """How much later an answer that was stopped ranks than by its wait."""

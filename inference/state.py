@@ -19,11 +19,11 @@ from inference.requests import Lane
 RANK_PART = 0.03
 # Predictions err: turns are planned, and requests admitted, for these parts of the bound W.
 SAFE_PART = 0.8
-ADMIT_PART = 0.87
+ADMIT_PART = 0.95
 # A batch request ranks as if it had come later by this part of W.
 BATCH_PART = 1.0
 # Of the devices' time, the part in which the batch lane's aged work comes before people.
-BATCH_SHARE = 0.5
+BATCH_SHARE = 0.6
 # An answer that was stopped ranks as if it had come later by so many load times, at most by this
 # part of W: so its model comes back for those who wait for it anew. Who has waited for half of W is
 # not put off.

@@ -8,7 +8,7 @@ against; the constants were chosen with `bench/scheduling`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from inference.replica import Lease, Replica
 from inference.requests import Lane
@@ -21,7 +21,11 @@ MAX_PREEMPTIONS = 3
 PAYS = 1.0
 OPEN_ANSWERS = 2.0
 # Work of the batch lane gives way to people only after so many load times.
-BATCH_PAYS = 8.0
+BATCH_PAYS = 16.0
+# A turn lasts for so many load times where fewer requests than these would advance in the next.
+FEW, FEW_PAYS = 0.5, 4.0
+# Neither lengthens a turn beyond this part of W.
+LONG_PAYS_PART = 0.1
 # The last answers of a turn are stopped when fewer requests advance here than this part of what
 # would advance in the next turn. One would be the theorem's; less, because they have to come back.
 STAY_PART = 0.5
@@ -82,8 +86,8 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     3. While people are served here, work of the batch lane that is not due wants nothing.
     4. The batch lane's work gives way to people, but not at every one of them.
     5. While its requests fill a batch nothing is gained by leaving.
-    6. Else it is open until it has paid for its load, and for two mean answers: longer fills the
-       batch no better, and others wait.
+    6. Else it is open until it has paid for its load, several times where not half a request would
+       advance in the next turn, and for two mean answers: longer fills the batch no better.
     """
     line = state.queues.get(replica.model)
     begun = replica.ready_at
@@ -96,15 +100,28 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     here = waiting + state.people(replica)
     if here and rank > now:
         return INFINITY
-    answers = begun + OPEN_ANSWERS * (state.estimates.of(replica.model).hold.value or 0.0)
+    answers = OPEN_ANSWERS * (state.estimates.of(replica.model).hold.value or 0.0)
     if line and not waiting and rank <= now and state.head(replica.model) > rank:
-        return min(most, max(answers, begun + BATCH_PAYS * pays(state, replica)))
+        return min(most, begun + max(answers, _pays_well(state, replica, BATCH_PAYS)))
     model = state.models.get(replica.model)
     if rank > now:
         here = len(replica.leases) + len(line or ())
     if model and here >= model.max_num_seqs:
         return most
-    return min(most, max(answers, begun + pays(state, replica)))
+    return min(most, begun + max(answers, _pays_well(state, replica, _loads(state, replica, now))))
+
+
+def _loads(state: State, replica: Replica, now: float) -> float:
+    """How many load times a turn lasts at least: more where next to nobody is served by leaving."""
+    if replica.idle or _advance(state, state.people_waiting, 0.0, now) >= FEW:
+        return PAYS
+    return FEW_PAYS
+
+
+def _pays_well(state: State, replica: Replica, loads: float) -> float:
+    """Seconds of so many load times; beyond the first no more than a part of W."""
+    most = max(pays(state, replica), LONG_PAYS_PART * state.limits.wait)
+    return min(most, loads * state.estimates.load(replica.model))
 
 
 def limit(state: State, replica: Replica, rank: float, now: float) -> float:
@@ -148,13 +165,11 @@ def _leaves(state: State, replica: Replica, leases: list[Lease], now: float) -> 
     if not replica.closing or not all(may_stop(state, lease, now) for lease in leases):
         return False
     back = 0.0 if replica.model in state.queues else state.estimates.load(replica.model)
-    waiting = [m.id for m in state.unserved(now)[: max(1, len(state.devices))]]
     here = state.people(replica)
-    there = max((_gain(state, m, state.people_waiting(m), back) for m in waiting), default=0.0)
+    there = _advance(state, state.people_waiting, back, now)
     if here or there:
         return here < STAY_PART * there
-    there = max((_gain(state, m, state.waiting(m), back) for m in waiting), default=0.0)
-    return len(leases) < STAY_PART * there
+    return len(leases) < STAY_PART * _advance(state, state.waiting, back, now)
 
 
 def may_stop(state: State, lease: Lease, now: float) -> bool:
@@ -171,6 +186,12 @@ def others(state: State, now: float) -> float:
     """Seconds until all that wait for a place now have had their turns."""
     waiting = [m.id for m in state.unserved(now)]
     return state.once(("others", now), lambda: turns_of(state, waiting, now))
+
+
+def _advance(state: State, waiting: Callable[[str], int], back: float, now: float) -> float:
+    """Requests that advance in the best of the turns that come next."""
+    following = [m.id for m in state.unserved(now)[: max(1, len(state.devices))]]
+    return max((_gain(state, m, waiting(m), back) for m in following), default=0.0)
 
 
 def _gain(state: State, model: str, waiting: int, back: float) -> float:

@@ -84,6 +84,17 @@ def test_people_stand_before_the_batch_lane() -> None:
     assert (s.position("person"), s.position("old")) == (1, 2)
 
 
+def test_no_time_is_told_to_the_batch_lane_for_nobody_knows_it() -> None:
+    s = scheduler(model("a", max_num_seqs=1))
+    known(s, "a")
+    ask(s, "a", "runs")
+    settle(s, 0.0)
+    leave(s, "a", "old", 0.0)
+    assert s.eta("old", 1.0) is None
+    ask(s, "a", "person", now=1.0)
+    assert s.eta("person", 1.0) is not None
+
+
 def test_batch_answers_are_stopped_for_one_person() -> None:
     s = scheduler(model("a"), model("b"), limits=Limits(wait=W))
     known(s, "a", "b")

@@ -1,6 +1,29 @@
 """What is told of waits: known where it was measured, and not spoilt by what never leaves."""
 
-from tests.inference.test_scheduler import ask, model, scheduler, settle
+import pytest
+
+from inference import outlook
+from inference.decisions import Limits
+from inference.errors import WaitTooLong
+from inference.estimates import Estimates
+from inference.scheduler import Scheduler
+from tests.inference.scheduling import ask, model, scheduler, settle
+
+
+def learnt(s: Scheduler, *names: str, answer: float = 10.0) -> None:
+    """A load of 3 s and one answer have been seen of each model, long ago."""
+    for number, name in enumerate(names):
+        now = -10_000.0 + 100.0 * number
+        ask(s, name, f"known-{name}", now=now)
+        while not s.running:
+            decision = s.schedule(now)
+            s.apply(decision, now)
+            for replica in decision.evictions:
+                s.stopped(replica, now)
+            now += 3.0 if decision.loads else 0.0
+            for load in decision.loads:
+                s.loaded(load.replica, now)
+        s.finish(f"known-{name}", now + answer)
 
 
 def test_a_pinned_model_beside_the_others_leaves_their_wait_known() -> None:
@@ -21,3 +44,87 @@ def test_a_pinned_model_beside_the_others_leaves_their_wait_known() -> None:
     known = dict(s.upcoming(7.0))["b"]
     assert known is not None and known >= 3.0
     assert s.eta("4", 7.0) == known
+
+
+def test_who_comes_first_for_a_model_waits_for_all_that_wait_already() -> None:
+    s = scheduler(*map(model, "abcd"))
+    learnt(s, *"abcd")
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    ask(s, "b", "2", now=1.0)
+    one = outlook.wait(s, "d", 1, 2.0)
+    ask(s, "c", "3", now=2.0)
+    two = outlook.wait(s, "d", 1, 2.0)
+    assert one is not None and two is not None
+    # A load and a turn more.
+    assert two >= one + 3.0 + 10.0
+
+
+def test_a_long_queue_ahead_is_waited_for() -> None:
+    s = scheduler(model("a"), model("b", max_num_seqs=2), model("c"))
+    learnt(s, *"abc")
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    ask(s, "b", "first")
+    ask(s, "c", "mine")
+    before = s.eta("mine", 1.0)
+    for i in range(5):
+        ask(s, "b", f"more-{i}", now=1.0)
+    after = s.eta("mine", 1.0)
+    assert before is not None and after is not None
+    # Six where two have places: two rounds of 10 s more, or longer when others come as well.
+    assert after >= before + 2 * 10.0
+
+
+def test_between_the_turns_that_a_deep_queue_takes_lie_those_of_other_models() -> None:
+    s = scheduler(model("hot", max_num_seqs=1), model("b"), limits=Limits(wait=1_000.0))
+    learnt(s, "b", "hot")
+    ask(s, "hot", "runs")
+    settle(s, 0.0)
+    alone = outlook.wait(s, "hot", 85, 1.0)
+    ask(s, "b", "another", now=1.0)
+    beside = outlook.wait(s, "hot", 85, 1.0)
+    # No turn of an hour-long queue may keep others waiting for more than 800 s.
+    assert alone == pytest.approx(850.0)
+    assert beside is not None and beside >= 850.0 + 3.0 + 10.0
+
+
+def test_what_other_models_need_between_is_known_at_the_door() -> None:
+    s = scheduler(model("hot", max_num_seqs=1), model("b"), limits=Limits(wait=1_000.0))
+    learnt(s, "b", "hot")
+    ask(s, "hot", "runs")
+    settle(s, 0.0)
+    for i in range(85):
+        ask(s, "hot", str(i))
+    s.cancel("84", 0.0)
+    ask(s, "b", "another")
+    with pytest.raises(WaitTooLong):
+        ask(s, "hot", "one more", now=0.0)
+
+
+def test_models_side_by_side_have_their_turns_side_by_side() -> None:
+    s = scheduler(*(model(name, 5) for name in "abcde"))
+    learnt(s, *"abcde")
+    for name in "ab":
+        ask(s, name, f"runs-{name}")
+    settle(s, 0.0)
+    for name in "cde":
+        ask(s, name, f"waits-{name}", now=1.0)
+    c, d, e = (wait for _, wait in s.upcoming(1.0))
+    assert c is not None and d is not None and e is not None
+    assert d - c < 3.0 < e - d
+
+
+def test_turns_that_last_longer_of_late_are_foreseen_for_all_models() -> None:
+    known = Estimates()
+    known.turned("a", 20.0, overflow=0.0)
+    assert known.pace == 1.0
+    for _ in range(20):
+        known.turned("a", 40.0 * known.of("a").turn.value / 20.0, overflow=0.0)  # type: ignore[operator]
+    assert known.pace == pytest.approx(2.0)
+
+
+def test_what_a_long_queue_took_does_not_count_as_the_usual_turn() -> None:
+    known = Estimates()
+    known.turned("a", 120.0, overflow=100.0)
+    assert known.of("a").turn.value == pytest.approx(20.0)
