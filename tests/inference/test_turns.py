@@ -108,7 +108,7 @@ def test_who_would_wait_longer_than_the_bound_is_refused_at_once() -> None:
     ask(s, "a", "known")
     settle(s, 0.0)
     s.finish("known", 30.0, tokens=10)
-    for i in range(3):
+    for i in range(4):
         ask(s, "a", str(i), now=30.0)
         settle(s, 30.0)
     with pytest.raises(WaitTooLong) as refusal:
