@@ -76,7 +76,8 @@ def found(path: Path, setup: Setup) -> dict[str, list[Figures]]:
         for cell in CELLS:
             key = f"{point.label} {cell.name} {version(True)}"
             if key not in known:
-                known[key] = {name: at(point, cell, setup)[name] for name in COLUMNS}
+                row = at(point, cell, setup)
+                known[key] = {name: row[name] for name in COLUMNS}
                 with path.open("a") as file:
                     file.write(json.dumps({"key": key, "figures": known[key]}) + "\n")
                 print(key, file=sys.stderr, flush=True)
