@@ -25,15 +25,7 @@ from inference.line import Line
 from inference.planning import asleep_or_gone, plan
 from inference.replica import Lease, Replica, ReplicaState
 from inference.requests import Lane
-from inference.state import (
-    BATCH_PART,
-    BATCH_SHARE,
-    LONG_PART,
-    RANK_PART,
-    STOPPED_LOADS,
-    STOPPED_PART,
-    State,
-)
+from inference.state import BATCH_PART, RANK_PART, State
 
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0)
 MAX_BACKOFF_SECONDS = 60.0
@@ -94,7 +86,7 @@ class Scheduler(State):
         width = len(replica.devices)
         self.fairness.charge(lease.ticket.account, cost * width - (known.cost.value or 0.0))
         self.fairness.leave(lease.ticket.account, now)
-        self._charge_lane(lease, cost * width, now)
+        self.charge_lane(lease.ticket.lane, cost * width, now)
         known.answered(seconds, cost * width)
 
     def preempted(self, request_id: str, now: float, generated: int) -> None:
@@ -109,7 +101,7 @@ class Scheduler(State):
         replica = self.replicas[lease.replica]
         cost = (replica.share - lease.mark) * len(replica.devices)
         self.fairness.charge(ticket.account, cost)
-        self._charge_lane(lease, cost, now)
+        self.charge_lane(lease.ticket.lane, cost, now)
         again = replace(
             ticket,
             # As if it had come later by the time for which it ran: what is left is its wait.
@@ -117,7 +109,7 @@ class Scheduler(State):
             generated=generated,
             preempted=ticket.preempted + 1,
         )
-        self._enqueue(again, again.queued_at + self._put_off(again, now))
+        self._enqueue(again, again.queued_at + self.put_off(again, now))
 
     def hold(self, request_id: str) -> None:
         """A running request turned out to be one that cannot go on once it was stopped."""
@@ -320,24 +312,10 @@ class Scheduler(State):
             replica.last_used = now
         return lease
 
-    def _charge_lane(self, lease: Lease, cost: float, now: float) -> None:
-        """Device-seconds of the batch lane put off when it comes before people again."""
-        if lease.ticket.lane is Lane.BATCH:
-            late = cost / (BATCH_SHARE * max(1, len(self.devices)))
-            self.batch_clock = max(self.batch_clock, now) + late
-
     # --- small questions -------------------------------------------------------------------------
 
     def _lane(self, request_id: str) -> Lane:
         return self.queues[self.queued[request_id]].lane(request_id)
-
-    def _put_off(self, ticket: Ticket, now: float) -> float:
-        """How much later an answer that was stopped ranks than by its wait."""
-        if ticket.lane is Lane.BATCH:
-            return self.limits.wait * BATCH_PART
-        most = LONG_PART * self.limits.wait - (now - ticket.queued_at)
-        loads = STOPPED_LOADS * self.estimates.load(ticket.model)
-        return max(0.0, min(loads, STOPPED_PART * self.limits.wait, most))
 
     def _wished(self, model_id: str) -> bool:
         model = self.models.get(model_id)

@@ -24,14 +24,14 @@ from bench.scheduling.metrics import Figures
 from bench.scheduling.store import Store, version
 from bench.scheduling.tables import geometric, number, table
 from bench.scheduling.workload import Cell
-from inference import scheduler, turns
+from inference import scheduler, state, turns
 
 CELLS = (Cell("campus", 1, 3.0, 0), Cell("burst", 1, 0.3, 0))
 # Where each setting is read, and what it is moved to.
 SETTINGS: Mapping[str, tuple[ModuleType, Sequence[float]]] = {
     "OPEN_ANSWERS": (turns, (1.0, 4.0, 16.0)),
     "STAY_PART": (turns, (0.0, 1.0)),
-    "STOPPED_LOADS": (scheduler, (0.0, 400.0)),
+    "STOPPED_LOADS": (state, (0.0, 400.0)),
     "RANK_PART": (scheduler, (0.0, 0.3)),
 }
 COLUMNS = {
