@@ -10,7 +10,7 @@ LLMS_DATA ?= var
 export HOST PORT LLMS_DATA
 
 .PHONY: help serve test test-all check format install install-test install-bench bench-frontend \
-  bench-scheduling bench-scheduling-full bench-replay evaluate-pocket
+  bench-scheduling bench-scheduling-full bench-scheduling-why bench-replay evaluate-pocket
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 23
@@ -50,6 +50,13 @@ bench-scheduling: install-bench ## simulate scheduling policies: 12 cells, at mo
 bench-scheduling-full: install-bench ## all cells, 10 seeds, at most 3 hours; goes on where it was
 	$(PY) -m bench.scheduling --full --seeds 10 --jobs 2 --out $(LLMS_DATA)/bench-scheduling.jsonl \
 	  --report docs/scheduling/results.md --plots docs/scheduling $(ARGS)
+
+bench-scheduling-why: install-bench ## bounds under our waits, and what the policy's settings trade
+	$(PY) -m bench.scheduling.least --out $(LLMS_DATA)/bench-scheduling.jsonl \
+	  --report docs/scheduling/least.md
+	$(PY) -m bench.scheduling.frontier --out $(LLMS_DATA)/bench-frontier.jsonl \
+	  --bench $(LLMS_DATA)/bench-scheduling.jsonl --report docs/scheduling/frontier.md \
+	  --plot docs/scheduling/frontier.png
 
 bench-replay: install-bench ## a trace on real tiny engines in real time, beside the simulator
 	$(PY) -m bench.scheduling.replay $(ARGS)

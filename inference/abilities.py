@@ -31,6 +31,8 @@ KNOBS = frozenset(field.name for field in fields(SamplingParams))
 TOKENS = _own(TokenizeRequest) | _own(DetokenizeRequest)
 SCORES = _own(ScoreRequest)
 VECTORS = _own(EmbedRequest) | SCORES
+# A model that is not chatted with has no template.
+STRINGS = TOKENS - {"messages", "tools", "chat_template_kwargs"}
 # The echo engine draws nothing, so what steers the drawing has no effect on it; and its tokens are
 # words, whatever a template or special tokens would add.
 WORDS = TOKENS - {"tools", "special", "chat_template_kwargs"}
@@ -39,6 +41,8 @@ ABILITIES: Mapping[tuple[str, str], frozenset[str]] = {
     ("vllm", "embedding"): VECTORS | TOKENS,
     ("vllm", "rerank"): SCORES | TOKENS,
     ("transformers", "text-generation"): KNOBS | TOKENS,
+    ("transformers", "embedding"): (VECTORS | STRINGS) - {"dimensions"},
+    ("transformers", "rerank"): SCORES | STRINGS,
     ("echo", "text-generation"): WORDS
     | {"n", "max_tokens", "ignore_eos", "logprobs", "prompt_logprobs"},
     ("echo", "embedding"): VECTORS | WORDS,

@@ -94,7 +94,7 @@ class Scheduler(State):
         width = len(replica.devices)
         self.fairness.charge(lease.ticket.account, cost * width - (known.cost.value or 0.0))
         self.fairness.leave(lease.ticket.account, now)
-        self._charge_lane(lease, cost * width, now)
+        self.charge_lane(lease.ticket.lane, cost * width, now)
         known.answered(seconds, cost * width)
 
     def preempted(self, request_id: str, now: float, generated: int) -> None:
@@ -109,7 +109,7 @@ class Scheduler(State):
         replica = self.replicas[lease.replica]
         cost = (replica.share - lease.mark) * len(replica.devices)
         self.fairness.charge(ticket.account, cost)
-        self._charge_lane(lease, cost, now)
+        self.charge_lane(lease.ticket.lane, cost, now)
         again = replace(
             ticket,
             # As if it had come later by the time for which it ran: what is left is its wait.
@@ -117,7 +117,7 @@ class Scheduler(State):
             generated=generated,
             preempted=ticket.preempted + 1,
         )
-        self._enqueue(again, again.queued_at + self._put_off(again, now))
+        self._enqueue(again, again.queued_at + self.put_off(again, now))
 
     def hold(self, request_id: str) -> None:
         """A running request turned out to be one that cannot go on once it was stopped."""
@@ -251,7 +251,23 @@ class Scheduler(State):
         if not (self.queues or self.failures or self.limits.idle):
             return None
         with self.unchanging():
-            return min((m - now for m in turns.moments(self, now) if m > now), default=None)
+            return min((m - now for m in self._moments(now) if m > now), default=None)
+
+    def _moments(self, now: float) -> list[float]:
+        wanted = {m for m in self.failures if self.queues.get(m) or self._wished(m)}
+        moments = [self.failures[m].retry_at for m in wanted]
+        moments += [t.queued_at + self.limits.wait for t in self._first_to_be_overdue()]
+        due = (self.batch_rank(line.head(Lane.BATCH)) for line in self.queues.values())
+        moments += [moment for moment in due if moment < turns.INFINITY]
+        if self.limits.idle:
+            moments += [r.last_used + self.limits.idle for r in self.ready() if r.idle]
+        if self.unserved(now):
+            for replica in self.ready():
+                moments.append(replica.ready_at + turns.ceiling(self, replica, now))
+                moments.append(turns.open_until(self, replica, now, now))
+                if replica.closing:
+                    moments.append(replica.closing_since + self.limits.drain)
+        return moments
 
     # --- what to tell ----------------------------------------------------------------------------
 
@@ -329,6 +345,10 @@ class Scheduler(State):
 
     def _lane(self, request_id: str) -> Lane:
         return self.queues[self.queued[request_id]].lane(request_id)
+
+    def _wished(self, model_id: str) -> bool:
+        model = self.models.get(model_id)
+        return model is not None and model.wish != "none"
 
     def _put_off(self, ticket: Ticket, now: float) -> float:
         """How much later an answer that was stopped ranks than by its wait."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from inference.decisions import Failure, Limits, Model
+from inference.decisions import Failure, Limits, Model, Ticket
 from inference.devices import Device
 from inference.estimates import Estimates
 from inference.fairness import FairShare
@@ -84,6 +84,20 @@ class State:
     def batch_rank(self, rank: float) -> float:
         """Where a batch request stands: not before its lane is due again."""
         return max(rank, self.batch_clock)
+
+    def charge_lane(self, lane: Lane, cost: float, now: float) -> None:
+        """Device-seconds of the batch lane put off when it comes before people again."""
+        if lane is Lane.BATCH:
+            late = cost / (BATCH_SHARE * max(1, len(self.devices)))
+            self.batch_clock = max(self.batch_clock, now) + late
+
+    def put_off(self, ticket: Ticket, now: float) -> float:
+        """How much later an answer that was stopped ranks than by its wait, seconds."""
+        if ticket.lane is Lane.BATCH:
+            return self.limits.wait * BATCH_PART
+        most = LONG_PART * self.limits.wait - (now - ticket.queued_at)
+        loads = STOPPED_LOADS * self.estimates.load(ticket.model)
+        return max(0.0, min(loads, STOPPED_PART * self.limits.wait, most))
 
     def people(self, replica: Replica) -> int:
         """How many interactive answers run on it."""

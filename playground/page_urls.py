@@ -2,11 +2,19 @@
 
 from django.urls import path
 
-from playground import people, views
+from playground import account_page, people, usage_page, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("status", views.status, name="status"),
+    path("keys", people.keys, name="keys"),
+    path("keys/<int:pk>/revoke", people.revoke, name="revoke-key"),
+    path("usage", usage_page.usage, name="usage"),
+    path("usage.csv", usage_page.usage_csv, name="usage-csv"),
+    path("account", account_page.account, name="account"),
+    path("account/export", account_page.export, name="export"),
+    path("account/delete", account_page.delete, name="delete-account"),
+    path("privacy", account_page.privacy_page, name="privacy"),
     path("join/<str:token>", people.join, name="join"),
     path("docs/api", views.api_docs, name="api-docs"),
 ]

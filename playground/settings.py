@@ -3,6 +3,7 @@
 docs/operations.md lists every variable.
 """
 
+from datetime import timedelta
 from pathlib import Path
 
 import dj_database_url
@@ -30,6 +31,12 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "axes",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "channels",
@@ -50,8 +57,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "playground.sign_in.PeopleOnly",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "playground.urls"
@@ -97,7 +107,73 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "admin:login"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = ACCOUNT_LOGOUT_REDIRECT_URL = "home"
+
+# --- people --------------------------------------------------------------------------------------
+# Who may make an account: anybody, people with an address of SIGNUP_DOMAINS, or nobody. Staff make
+# accounts in the admin in each case, and sign-up links of groups let people in.
+SIGNUP = env.choice("SIGNUP", "closed", ("open", "domain", "closed"))
+SIGNUP_DOMAINS = tuple(domain.lower() for domain in env.listing("SIGNUP_DOMAINS"))
+OIDC_ISSUER = env.text("OIDC_ISSUER")
+OIDC_SIGNUP = env.choice("OIDC_SIGNUP", "open", ("open", "domain", "closed"))
+# After so many wrong passwords for a name from an address, that name is locked for that address.
+LOGIN_FAILURES = int(env.number("LOGIN_FAILURES", 10, least=1))
+LOGIN_LOCK_SECONDS = env.number("LOGIN_LOCK_SECONDS", 900, least=1)
+
+ACCOUNT_ADAPTER = "playground.sign_in.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = [
+    "username*",
+    "email*" if SIGNUP == "domain" else "email",
+    "password1*",
+    "password2*",
+]
+# An address that opens the door has to be its owner's; anywhere else it is only for lost passwords.
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if SIGNUP == "domain" else "none"
+# Failed sign-ins are counted by axes, which also sees the admin's form.
+ACCOUNT_RATE_LIMITS = {"login_failed": None}
+SOCIALACCOUNT_ADAPTER = "playground.sign_in.SocialAdapter"
+# A form that ends at the provider's address would need its origin in the content security policy.
+SOCIALACCOUNT_LOGIN_ON_GET = True
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "oidc",
+                "name": env.text("OIDC_NAME", "Single sign-on"),
+                "client_id": env.text("OIDC_CLIENT_ID"),
+                "secret": env.text("OIDC_CLIENT_SECRET"),
+                "settings": {"server_url": OIDC_ISSUER},
+            }
+        ]
+        if OIDC_ISSUER
+        else [],
+    }
+}
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(seconds=LOGIN_LOCK_SECONDS)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "playground.sign_in.client_ip"
+AXES_LOCKOUT_CALLABLE = "playground.sign_in.locked_out"
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = int(env.number("EMAIL_PORT", 587, least=1))
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", True)
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "llms-for-all@localhost")
+# Without a mail server, what would be sent is printed: to whoever runs the server.
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.text("TIME_ZONE", "UTC")
@@ -154,6 +230,8 @@ REMOTE_MEDIA_BYTES = int(env.number("REMOTE_MEDIA_BYTES", 10 * 2**20, least=1))
 REMOTE_MEDIA_SECONDS = env.number("REMOTE_MEDIA_SECONDS", 10, least=0.05)
 # Usage records are on disk after so long: what a kill -9 may cost.
 USAGE_FLUSH_SECONDS = env.number("USAGE_FLUSH_SECONDS", 0.5, least=0.05)
+# Records, and sums by the hour, are deleted after so many days (0: never); sums by the day stay.
+USAGE_KEEP_DAYS = env.number("USAGE_KEEP_DAYS", 400)
 REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],

@@ -1,5 +1,6 @@
 """Every address of the site. `/v1` and the probes are served by the short ASGI path (`asgi.py`)."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path, re_path
 
@@ -9,11 +10,17 @@ from playground.api.urls import root_patterns
 admin.site.site_header = admin.site.site_title = "LLMs for all"
 admin.site.index_title = "Administration"
 
+# One sign-in for everybody, with the lock-out and single sign-on.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+handler500 = "playground.views.server_error"
+
 urlpatterns = [
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
     *root_patterns,
     re_path(r"^v1(?:/|\Z)", include("playground.api.urls")),
     path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.urls")),
     path("", include("playground.page_urls")),
 ]

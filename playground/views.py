@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 from csp.decorators import csp_update
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -33,11 +37,11 @@ def home(request: HttpRequest) -> HttpResponse:
     context = {
         "examples": EXAMPLES,
         "auth_mode": settings.AUTH_MODE,
-        "must_sign_in": settings.AUTH_MODE == "key" and not request.user.is_authenticated,
     }
     return render(request, "home.html", context)
 
 
+@login_not_required
 @require_safe
 @never_cache
 @csp_update(TRUSTED_TYPES)
@@ -46,7 +50,17 @@ def status(request: HttpRequest) -> HttpResponse:
     return render(request, "status.html")
 
 
+@login_not_required
 @require_safe
 def api_docs(request: HttpRequest) -> HttpResponse:
     """The API's description, to read and to try out; it is as public as the description."""
     return render(request, "api_docs.html")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A page broke. Where that is the database's doing, a page later may not."""
+    if not isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return render(request, "500.html", status=500)
+    response = render(request, "503.html", status=503)
+    response["Retry-After"] = "5"
+    return response

@@ -24,14 +24,14 @@ from bench.scheduling.metrics import Figures
 from bench.scheduling.store import Store, version
 from bench.scheduling.tables import geometric, number, table
 from bench.scheduling.workload import Cell
-from inference import scheduler, turns
+from inference import scheduler, state, turns
 
 CELLS = (Cell("campus", 1, 3.0, 0), Cell("burst", 1, 0.3, 0))
 # Where each setting is read, and what it is moved to.
 SETTINGS: Mapping[str, tuple[ModuleType, Sequence[float]]] = {
     "OPEN_ANSWERS": (turns, (1.0, 4.0, 16.0)),
     "STAY_PART": (turns, (0.0, 1.0)),
-    "STOPPED_LOADS": (scheduler, (0.0, 400.0)),
+    "STOPPED_LOADS": (state, (0.0, 400.0)),
     "RANK_PART": (scheduler, (0.0, 0.3)),
 }
 COLUMNS = {
@@ -76,7 +76,8 @@ def found(path: Path, setup: Setup) -> dict[str, list[Figures]]:
         for cell in CELLS:
             key = f"{point.label} {cell.name} {version(True)}"
             if key not in known:
-                known[key] = {name: at(point, cell, setup)[name] for name in COLUMNS}
+                row = at(point, cell, setup)
+                known[key] = {name: row[name] for name in COLUMNS}
                 with path.open("a") as file:
                     file.write(json.dumps({"key": key, "figures": known[key]}) + "\n")
                 print(key, file=sys.stderr, flush=True)

@@ -134,6 +134,10 @@ def _transformers_engine(card: ModelCard, resources: Resources) -> Engine:
         from inference.engines.transformers_text import TransformersTextEngine
 
         return TransformersTextEngine(card, resources)
+    if card.task in ("embedding", "rerank"):
+        from inference.engines.transformers_vectors import TransformersVectorEngine
+
+        return TransformersVectorEngine(card, resources)
     from inference.engines.transformers import TransformersEngine
 
     return TransformersEngine(card, resources)

@@ -10,6 +10,9 @@ import ipaddress
 from collections.abc import Collection
 from functools import lru_cache
 
+# Whose account it was nobody knows any more.
+GONE = "deleted"
+
 
 def user_account(user_id: int) -> str:
     """The account of a person."""

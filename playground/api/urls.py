@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import re_path
 
-from . import queue, tasks, views
+from . import queue, tasks, usage, views
 from .description.view import DocumentView
 
 # Any characters, line breaks too: an odd name is an unknown model, not an unknown route.
@@ -34,6 +34,7 @@ urlpatterns = [
     re_path(rf"^engines/{MODEL}/embeddings/?\Z", tasks.EmbeddingsView.as_view()),
     re_path(rf"^engines/{MODEL}/?\Z", views.EngineView.as_view()),
     re_path(r"^queue/?\Z", queue.QueueView.as_view()),
+    re_path(r"^usage/?\Z", usage.UsageView.as_view()),
     re_path(r"^status/?\Z", queue.StatusView.as_view()),
     re_path(r"^openapi\.json/?\Z", DocumentView.as_view()),
     re_path(r"", views.UnknownView.as_view()),

@@ -100,3 +100,23 @@ def test_no_more_answers_than_the_cache_holds(found: dict[str, Any]) -> None:
     said, most = found["crowded"]
     assert said == found["exhausted llama"][0]
     assert most == 2
+
+
+def test_vectors_are_the_same_beside_others(found: dict[str, Any]) -> None:
+    for name in ("vectors mean", "vectors cls", "scores"):
+        together, alone = (flat(each) for each in found[name])
+        assert max(abs(a - b) for a, b in zip(together, alone, strict=True)) < 1e-5
+    for vector in found["vectors mean"][0]:
+        assert abs(sum(each * each for each in vector) - 1) < 1e-5
+    assert found["vectors mean"][0] != found["vectors cls"][0]
+    assert all(0 < score < 1 for score in found["scores"][0])
+    assert len(set(found["scores"][0])) == 4
+
+
+def flat(values: list[Any]) -> list[float]:
+    return [x for each in values for x in (each if isinstance(each, list) else [each])]
+
+
+def test_a_text_beyond_the_context_is_refused(found: dict[str, Any]) -> None:
+    assert found["facts mean"] == {"max_model_len": 40}
+    assert found["vectors too long"] == ["ContextLengthExceeded", "input"]

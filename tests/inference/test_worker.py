@@ -205,6 +205,14 @@ async def test_whoever_waits_hears_of_the_end(start: Start, how: str) -> None:
     wait_until(lambda: not alive(worker.pid), 5, "it is gone")  # type: ignore[attr-defined]
 
 
+async def test_a_program_that_cannot_go_on_is_ended(start: Start) -> None:
+    worker = await start()
+    with pytest.raises(EngineCrashed, match="made of cheese"):
+        await worker.ask(Call("fail"), "prepare")
+    assert await worker.died() == "Its weights are made of cheese"
+    assert not alive(worker.pid)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("load", "kind", "words"),
     [

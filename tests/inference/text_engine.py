@@ -15,11 +15,19 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from bench.embedding_model import save_bert
 from inference.catalogue import ModelCard
-from inference.engines.base import Resources, make_engine
+from inference.engines.base import Engine, Resources, make_engine
 from inference.engines.transformers_text import TransformersTextEngine
 from inference.errors import EngineCrashed, InferenceError
-from inference.requests import DetokenizeRequest, GenerateRequest, TokenizeRequest
+from inference.requests import (
+    DetokenizeRequest,
+    EmbedRequest,
+    GenerateRequest,
+    Question,
+    ScoreRequest,
+    TokenizeRequest,
+)
 from tests.inference.resuming import CASES, POCKET, chat, completion, cut, run, told
 from tests.servers import descendants
 
@@ -64,6 +72,15 @@ BAD = {
 }
 
 
+RESUMED = (
+    "chat",
+    "halves of é",
+    "stop string across many",
+    "at least so many",
+    "logprobs",
+)
+
+
 def engine_of(folder: str) -> TransformersTextEngine:
     card = ModelCard("pocket", str(POCKET), engine="transformers", dtype="float32", max_num_seqs=24)
     memory = 2 * 2**30
@@ -85,7 +102,7 @@ async def answer(engine: TransformersTextEngine, request: GenerateRequest) -> di
     return {**found, "texts": texts, "prompt": prompt, "said": outputs[0].prompt_text}
 
 
-async def refusal(engine: TransformersTextEngine, request: GenerateRequest) -> Any:
+async def refusal(engine: Engine, request: Question) -> Any:
     try:
         await engine.prepare(request)
     except InferenceError as error:
@@ -94,9 +111,8 @@ async def refusal(engine: TransformersTextEngine, request: GenerateRequest) -> A
 
 
 async def resumed(engine: TransformersTextEngine) -> None:
-    for name, request in CASES.items():
-        if request.tools:
-            continue
+    for name in RESUMED:
+        request = CASES[name]
         whole = told(await run(engine, await engine.prepare(request), ALL, False))
         for cuts, lost, elsewhere in (
             ([1], False, False),
@@ -106,6 +122,32 @@ async def resumed(engine: TransformersTextEngine) -> None:
         ):
             found = told(await cut(engine, request, cuts, lost=lost, elsewhere=elsewhere))
             say("resumed", [name, cuts, whole, found])
+
+
+async def vectors(folder: Path) -> None:
+    """The least of an engine for vectors; its program is tried by itself."""
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    save_bert(folder / "bert", vocab_size=2048, intermediate_size=64, **shape)
+    source = str(folder / "bert")
+    card = ModelCard("bert", source, engine="transformers", task="embedding", dtype="float32")
+    engine = make_engine(card, Resources(source, folder / "log", "cpu", ("0",), 2**30, 0, 2**31))
+    try:
+        await engine.start()
+        texts = ("bad", "bad lod", "bad")
+        for request in (
+            EmbedRequest(model="m", inputs=texts),
+            ScoreRequest(model="m", queries=texts[:1], documents=texts[1:]),
+        ):
+            prepared = await engine.prepare(request)
+            outputs = [output async for output in engine.generate(prepared)]
+            data = [o.data if isinstance(o.data, float) else list(o.data) for o in outputs]
+            usage = outputs[-1].usage
+            say(type(request).__name__, [data, usage and usage.prompt_tokens])
+        say(
+            "dimensions", await refusal(engine, EmbedRequest(model="m", inputs=texts, dimensions=3))
+        )
+    finally:
+        await engine.stop()
 
 
 async def killed(engine: TransformersTextEngine, folder: str) -> None:
@@ -145,6 +187,7 @@ async def main(folder: str) -> None:
         say("text", (await engine.prepare(DetokenizeRequest(model="m", tokens=ids))).payload.text)
         await resumed(engine)
         await killed(engine, folder)
+        await vectors(Path(folder))
     finally:
         await engine.stop()
 

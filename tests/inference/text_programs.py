@@ -17,11 +17,13 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
+from bench.embedding_model import save_bert
 from inference.engines.program import Call, Last
 from inference.engines.text import prompts
 from inference.engines.text.generator import Generator, Question
 from inference.engines.text.program import TextProgram
 from inference.engines.text.sampling import Sampling
+from inference.engines.vectors import POOLING, VectorProgram
 from inference.errors import InferenceError
 from tests.inference.resuming import POCKET
 
@@ -246,6 +248,42 @@ def crowded() -> None:
     say("crowded", [answers(generator, asked()), most])
 
 
+# --- vectors --------------------------------------------------------------------------------------
+
+TEXTS = ["bad", "lod mek sin", "gar " * 20, "tol nus"]
+
+
+def vectors_of(program: VectorProgram, task: str, texts: Sequence[Any]) -> list[list[Any]]:
+    """All together, and one by one."""
+    asked = {"texts": texts, "truncate": None, "field": "input"}
+    calls = program.parts(Call(task, program.prepare(Call(task, asked))))
+    together = program.run(calls)
+    alone = [program.run([call])[0] for call in calls]
+    return [
+        [list(x) if not isinstance(x, float) else x for x in some] for some in (together, alone)
+    ]
+
+
+def vectors(folder: Path) -> None:
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    save_bert(folder / "mean", vocab_size=2048, intermediate_size=64, context=40, **shape)
+    save_bert(folder / "scores", scores=True, vocab_size=2048, intermediate_size=64, **shape)
+    shutil.copytree(folder / "mean", folder / "cls")
+    (folder / "cls" / "1_Pooling").mkdir()
+    (folder / "cls" / POOLING).write_text(json.dumps({"pooling_mode_cls_token": True}))
+    for name in ("mean", "cls"):
+        program = VectorProgram(False, None, source=str(folder / name), dtype="float32")
+        say(f"facts {name}", program.load())
+        say(f"vectors {name}", vectors_of(program, "texts", TEXTS))
+    try:
+        vectors_of(program, "texts", ["gar " * 50])
+    except InferenceError as error:
+        say("vectors too long", [type(error).__name__, getattr(error, "param", "")])
+    program = VectorProgram(True, None, source=str(folder / "scores"), dtype="float32")
+    program.load()
+    say("scores", vectors_of(program, "texts", [["bad", text] for text in TEXTS]))
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     prompts.TEMPLATE_SECONDS = 1
@@ -255,6 +293,7 @@ def main(folder: Path) -> None:
     exhausted("llama")
     exhausted("windows")
     crowded()
+    vectors(folder)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,15 @@
 from ..digests import digest_of
 from .groups import Group, Invitation, Membership, Quota
 from .keys import ApiKey
-from .records import UsageRecord
+from .records import UsageRecord, UsageSum
 
-__all__ = ["ApiKey", "Group", "Invitation", "Membership", "Quota", "UsageRecord", "digest_of"]
+__all__ = [
+    "ApiKey",
+    "Group",
+    "Invitation",
+    "Membership",
+    "Quota",
+    "UsageRecord",
+    "UsageSum",
+    "digest_of",
+]

@@ -7,14 +7,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connection
+from django.utils import timezone
 
 from ..access import Caller
-from ..models import UsageRecord
+from ..models import UsageRecord, UsageSum
 from ..quotas import Claim
 from . import spool
 from .meter import Meter
@@ -33,6 +35,9 @@ RETRY_SECONDS = 1.0
 FLUSHES = 4
 STOP_SECONDS = 5.0
 REPEAT_SECONDS = 60.0
+# How often what is old is deleted, and how much of it at a time.
+TIDY_SECONDS = 3600.0
+TIDY_ROWS = 5000
 
 
 class Recorder:
@@ -43,10 +48,14 @@ class Recorder:
     twice without harm, because a request's id is in the table once.
     """
 
-    def __init__(self, root: Path, store: Callable[[Rows], None]) -> None:
+    def __init__(
+        self, root: Path, store: Callable[[Rows], None], tidy: Callable[[], None] | None = None
+    ) -> None:
         self.lost = 0
         self._spool = Spool(root)
         self._store = store
+        self._tidy = tidy
+        self._tidied = float("-inf")
         self._running: set[Meter] = set()
         self._ended: deque[Meter] = deque()
         self._kept: list[Mapping[str, Any]] = []
@@ -116,7 +125,11 @@ class Recorder:
         usual: float = FLUSHES * settings.USAGE_FLUSH_SECONDS
         pause = usual
         while not self._flushed.wait(pause):
-            pause = usual if _guarded(self.settle) else RETRY_SECONDS
+            settled = _guarded(self.settle)
+            pause = settings.USAGE_FLUSH_SECONDS if settled else RETRY_SECONDS
+            if settled and self._tidy and time.monotonic() - self._tidied > TIDY_SECONDS:
+                self._tidied = time.monotonic()
+                _guarded(self._tidy)
         if _guarded(self.settle):
             self._spool.close()
 
@@ -208,4 +221,15 @@ def store(rows: Rows) -> None:
         raise
 
 
-recorder = Recorder(settings.LLMS_DATA / "usage", store)
+def tidy() -> None:
+    """Delete what is older than USAGE_KEEP_DAYS, a little at a time: others want to write too."""
+    if not settings.USAGE_KEEP_DAYS:
+        return
+    since = timezone.now() - timedelta(days=settings.USAGE_KEEP_DAYS)
+    old_sums = UsageSum.objects.filter(span=UsageSum.Span.HOUR, start__lt=since)
+    for old in (UsageRecord.objects.filter(when__lt=since).order_by("when"), old_sums):
+        while ids := list(old.values_list("pk", flat=True)[:TIDY_ROWS]):
+            old.model._default_manager.filter(pk__in=ids).delete()
+
+
+recorder = Recorder(settings.LLMS_DATA / "usage", store, tidy)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from playground.accounts.models.records import COUNTED
+
 from .requests import Schema, nullable, ref
 
 TEXT: Schema = {"type": "string"}
@@ -244,7 +246,18 @@ def _queue() -> dict[str, Schema]:
         "downloads": _list(_all(download)),
         "switching": _list(_all({"model": TEXT, **{f"{part}_seconds": took for part in PARTS}})),
     }
+    amounts = {name: NUMBER if name.endswith("_seconds") else COUNT for name in COUNTED}
+    key = {"id": nullable(COUNT), "name": TEXT, **amounts}
+    used = {
+        "object": _const("usage"),
+        "start": COUNT,
+        "days": COUNT,
+        "total": _all(amounts),
+        "keys": _list(_all(key)),
+        "models": _list(_all({"id": TEXT, **amounts})),
+    }
     return {
+        "UsageReport": _all(used),
         "QueueList": _all({"object": _const("list"), "data": _list(_all(waiting))}),
         "Status": _all(status),
     }

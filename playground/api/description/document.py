@@ -145,8 +145,12 @@ class Described(AutoSchema):
         return self.path.startswith("/v1/engines/{model}/")
 
     def _parameters(self) -> list[Schema]:
-        path = [MODEL] if "{model}" in self.path else []
-        return [*path, STRICT] if self.method == "POST" else path
+        found = [MODEL] if "{model}" in self.path else []
+        found += [
+            {"in": "query", "name": name, "required": False, "schema": schema}
+            for name, schema in self.row.query.items()
+        ]
+        return [*found, STRICT] if self.method == "POST" else found
 
 
 def responses(row: Operation) -> dict[str, Schema]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import queue, tasks, views
+from .. import queue, tasks, usage, views
 from ..serializers.ranking import SIDES
 from .view import DocumentView
 
@@ -16,7 +16,8 @@ from .view import DocumentView
 class Operation:
     """One method of one view. `answer` and `chunk` name schemas of `answers`; `required` are names
     of fields that a body needs, in each way that is enough. Each of `examples` is a body that runs
-    (with a model of that name). Without `public`, key mode asks for a key.
+    (with a model of that name). `query` are parameters of the address. Without `public`, key mode
+    asks for a key.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Operation:
     examples: Mapping[str, Any] = field(default_factory=dict)
     refusals: tuple[int, ...] = ()
     public: bool = False
+    query: Mapping[str, Any] = field(default_factory=dict)
 
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
@@ -176,6 +178,14 @@ OPERATIONS: Mapping[type, Operation] = {
         tag="Queue",
         summary="The caller's own requests that wait for their turn",
         answer="QueueList",
+    ),
+    usage.UsageView: Operation(
+        id="retrieve_usage",
+        tag="Usage",
+        summary="What the key's owner has used, by key and by model",
+        answer="UsageReport",
+        refusals=(400, 503),
+        query={"days": {"type": "integer", "minimum": 1, "maximum": usage.MOST_DAYS}},
     ),
     queue.StatusView: Operation(
         id="retrieve_status",

@@ -1,0 +1,197 @@
+"""The page of usage: one's own, and for staff everybody's; charts, tables, CSV."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from playground.accounts.directory import directory
+from playground.accounts.identity import group_account, user_account
+from playground.accounts.models.records import COUNTED
+from playground.accounts.quotas import ledger
+from playground.accounts.usage.reports import COLUMNS, Line, Report
+from playground.errors import DatabaseUnavailable
+from playground.people import signed_in
+
+RANGES = {1: "24 hours", 7: "7 days", 30: "30 days", 90: "90 days", 365: "a year"}
+BREAKDOWNS = {"model": "Models", "key": "Keys", "group": "Groups", "person": "People"}
+WIDTH, HEIGHT = 720, 150
+# A cell that begins so would be a formula in a spreadsheet.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """An hour or a day in the chart, in units of its view box."""
+
+    x: float
+    width: float
+    prompt_y: float
+    prompt_height: float
+    answer_y: float
+    answer_height: float
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit as the page shows it."""
+
+    says: str
+    used: int
+    limit: int
+    part: int
+    resets: datetime | None
+
+
+@require_safe
+@never_cache
+@login_required
+def usage(request: HttpRequest) -> HttpResponse:
+    """What was used, by time and by whatever else."""
+    report, everybody = asked(request)
+    names = [n for n in BREAKDOWNS if everybody or n in ("model", "key")]
+    tables = [(name, BREAKDOWNS[name], report.lines(name)) for name in names]
+    context: dict[str, Any] = {
+        "report": report,
+        "everybody": everybody,
+        "total": report.total(),
+        "bars": bars(report),
+        "width": WIDTH,
+        "height": HEIGHT,
+        "most": max((line.tokens for line in report.lines("time")), default=0),
+        "until": timezone.localtime(),
+        "tables": tables,
+        "ranges": [(days, words, link(request.GET, days=days)) for days, words in RANGES.items()],
+        "narrowed": [(n, link(request.GET, **{n: None})) for n in report.only],
+        "query": request.GET.urlencode(),
+        "limits": [] if everybody else async_to_sync(limits)(signed_in(request).pk),
+    }
+    return render(request, "usage.html", context)
+
+
+@require_safe
+@never_cache
+@login_required
+def usage_csv(request: HttpRequest) -> HttpResponse:
+    """The same as a table for spreadsheets."""
+    report, everybody = asked(request)
+    columns = ["start", *(["account"] if everybody else []), "key_id", "group_id", "model"]
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="usage.csv"'
+    writer = csv.writer(response)
+    writer.writerow([*columns, *COUNTED])
+    for row in report.sums().order_by("start", "pk").values_list(*columns, *COUNTED).iterator():
+        writer.writerow([cell(value) for value in row])
+    return response
+
+
+def cell(value: Any) -> Any:
+    """Text that no spreadsheet takes for a formula."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def asked(request: HttpRequest) -> tuple[Report, bool]:
+    """What the address asks for, and whether for everybody. 404 for what one may not see."""
+    person = signed_in(request)
+    everybody = request.GET.get("of") == "all"
+    if everybody and not person.is_staff:
+        raise Http404
+    account = None if everybody else user_account(person.pk)
+    days = number(request.GET.get("days", "30"))
+    if days not in RANGES:
+        raise Http404
+    only: dict[str, Any] = {}
+    for name in BREAKDOWNS:
+        value = request.GET.get(name)
+        if value is not None and (everybody or name in ("model", "key")):
+            only[name] = number(value) if COLUMNS[name].endswith("_id") else value[:200]
+    return Report(days, account, only), everybody
+
+
+def number(text: str) -> int:
+    """A number that a database takes. Raises Http404."""
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise Http404
+    return int(text)
+
+
+def link(query: QueryDict, **changes: Any) -> str:
+    """The page with other parameters."""
+    changed = query.copy()
+    for name, value in changes.items():
+        changed.pop(name, None)
+        if value is not None:
+            changed[name] = str(value)
+    return f"?{changed.urlencode()}"
+
+
+def bars(report: Report) -> list[Bar]:
+    """The chart: prompts below, answers on top of them."""
+    lines = {timezone.localtime(line.id): line for line in report.lines("time")}
+    most = max((line.tokens for line in lines.values()), default=0) or 1
+    moments = list(times(report))
+    step = WIDTH / len(moments)
+    return [bar(i * step, step, moment, lines.get(moment), most, report.by_hours)
+            for i, moment in enumerate(moments)]  # fmt: skip
+
+
+def times(report: Report) -> list[datetime]:
+    """Every hour, or every day, of a report."""
+    count = 24 * report.days if report.by_hours else report.days
+    if report.by_hours:
+        return [report.since + timedelta(hours=i) for i in range(count)]
+    # Midnight stays midnight where clocks are changed.
+    first = report.since.date()
+    zone = timezone.get_current_timezone()
+    return [
+        datetime.combine(first + timedelta(days=i), datetime.min.time(), zone) for i in range(count)
+    ]
+
+
+def bar(
+    x: float, step: float, moment: datetime, line: Line | None, most: int, by_hours: bool
+) -> Bar:
+    """One of them."""
+    prompt = line.amounts["prompt_tokens"] if line else 0
+    answer = line.amounts["completion_tokens"] if line else 0
+    low, high = HEIGHT * prompt / most, HEIGHT * answer / most
+    when = f"{moment:%d %b, %H:%M}" if by_hours else f"{moment:%a %d %b}"
+    says = f"{when}: {prompt:,.0f} tokens of prompts, {answer:,.0f} of answers"
+    gap = min(2.0, step / 4)
+    return Bar(x, step - gap, HEIGHT - low, low, HEIGHT - low - high, high, says)
+
+
+async def limits(user_id: int) -> list[Limit]:
+    """A person's limits, on the loop where they are counted."""
+    try:
+        caller = await directory.person(user_id)
+    except DatabaseUnavailable:
+        return []
+    if caller is None:
+        return []
+    found = []
+    for terms in caller.terms:
+        together = group_account(terms.group_id or 0)
+        for account, kinds in ledger.allowances(caller, terms).items():
+            whose = f"all of {terms.name}" if account == together else "you"
+            for kind, left in kinds.items():
+                span = "in 24 hours" if kind == "device-seconds" else "in a minute"
+                used = left.limit - left.remaining
+                resets = timezone.now() + timedelta(seconds=left.reset) if used else None
+                says = f"{kind.replace('-', ' ').capitalize()} {span}, {whose}"
+                part = min(100, round(100 * used / left.limit)) if left.limit else 100
+                found.append(Limit(says, used, left.limit, part, resets))
+    return list({each.says: each for each in found}.values())
