@@ -25,15 +25,7 @@ from inference.line import Line
 from inference.planning import asleep_or_gone, plan
 from inference.replica import Lease, Replica, ReplicaState
 from inference.requests import Lane
-from inference.state import (
-    BATCH_PART,
-    BATCH_SHARE,
-    LONG_PART,
-    RANK_PART,
-    STOPPED_LOADS,
-    STOPPED_PART,
-    State,
-)
+from inference.state import BATCH_PART, RANK_PART, State
 
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0)
 MAX_BACKOFF_SECONDS = 60.0
@@ -251,23 +243,7 @@ class Scheduler(State):
         if not (self.queues or self.failures or self.limits.idle):
             return None
         with self.unchanging():
-            return min((m - now for m in self._moments(now) if m > now), default=None)
-
-    def _moments(self, now: float) -> list[float]:
-        wanted = {m for m in self.failures if self.queues.get(m) or self._wished(m)}
-        moments = [self.failures[m].retry_at for m in wanted]
-        moments += [t.queued_at + self.limits.wait for t in self._first_to_be_overdue()]
-        due = (self.batch_rank(line.head(Lane.BATCH)) for line in self.queues.values())
-        moments += [moment for moment in due if moment < turns.INFINITY]
-        if self.limits.idle:
-            moments += [r.last_used + self.limits.idle for r in self.ready() if r.idle]
-        if self.unserved(now):
-            for replica in self.ready():
-                moments.append(replica.ready_at + turns.ceiling(self, replica, now))
-                moments.append(turns.open_until(self, replica, now, now))
-                if replica.closing:
-                    moments.append(replica.closing_since + self.limits.drain)
-        return moments
+            return min((m - now for m in turns.moments(self, now) if m > now), default=None)
 
     # --- what to tell ----------------------------------------------------------------------------
 
@@ -335,28 +311,10 @@ class Scheduler(State):
             replica.last_used = now
         return lease
 
-    def _charge_lane(self, lease: Lease, cost: float, now: float) -> None:
-        """Device-seconds of the batch lane put off when it comes before people again."""
-        if lease.ticket.lane is Lane.BATCH:
-            late = cost / (BATCH_SHARE * max(1, len(self.devices)))
-            self.batch_clock = max(self.batch_clock, now) + late
-
     # --- small questions -------------------------------------------------------------------------
 
     def _lane(self, request_id: str) -> Lane:
         return self.queues[self.queued[request_id]].lane(request_id)
-
-    def _wished(self, model_id: str) -> bool:
-        model = self.models.get(model_id)
-        return model is not None and model.wish != "none"
-
-    def _put_off(self, ticket: Ticket, now: float) -> float:
-        """How much later an answer that was stopped ranks than by its wait."""
-        if ticket.lane is Lane.BATCH:
-            return self.limits.wait * BATCH_PART
-        most = LONG_PART * self.limits.wait - (now - ticket.queued_at)
-        loads = STOPPED_LOADS * self.estimates.load(ticket.model)
-        return max(0.0, min(loads, STOPPED_PART * self.limits.wait, most))
 
     def _overdue(self, now: float, granted: set[str]) -> Iterator[str]:
         """Interactive requests whose wait has reached the bound and that are not granted now."""

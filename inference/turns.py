@@ -258,3 +258,27 @@ def turns_of(state: State, models: Iterable[str], now: float) -> float:
     for model in models:
         seconds += turn_length(state, model, seconds, now) / places
     return seconds
+
+
+def moments(state: State, now: float) -> list[float]:
+    """When a decision may change with no event in between: back-off, bounds, ends of turns."""
+    wanted = {m for m in state.failures if state.queues.get(m) or _wished(state, m)}
+    found = [state.failures[m].retry_at for m in wanted]
+    oldest = (t for line in state.queues.values() if (t := next(line.oldest(), None)))
+    found += [ticket.queued_at + state.limits.wait for ticket in oldest]
+    due = (state.batch_rank(line.head(Lane.BATCH)) for line in state.queues.values())
+    found += [moment for moment in due if moment < INFINITY]
+    if state.limits.idle:
+        found += [r.last_used + state.limits.idle for r in state.ready() if r.idle]
+    if state.unserved(now):
+        for replica in state.ready():
+            found.append(replica.ready_at + ceiling(state, replica, now))
+            found.append(open_until(state, replica, now, now))
+            if replica.closing:
+                found.append(replica.closing_since + state.limits.drain)
+    return found
+
+
+def _wished(state: State, model_id: str) -> bool:
+    model = state.models.get(model_id)
+    return model is not None and model.wish != "none"
