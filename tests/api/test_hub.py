@@ -66,6 +66,8 @@ def test_model_is_fetched_with_news_and_served(
     lines: list[str] = []
     with boss.stream("POST", CHAT, json=body) as answer:
         assert answer.status_code == 200, answer.read()
+        # Its size is known before it is fetched.
+        assert answer.headers["x-llms-placement"].startswith("rung=full; engine=vllm")
         for line in answer.iter_lines():
             lines.append(line)
             told = NEWS.fullmatch(line)
@@ -79,7 +81,6 @@ def test_model_is_fetched_with_news_and_served(
                 hub.hold.set()
     hub.hold = None
     text = "\n".join(lines)
-    assert "stage=loading" in text and ": placement rung=full; engine=vllm" in text
     assert "Paris" in text and text.rstrip().endswith("data: [DONE]")
     seen = pocket_server.model(ID)
     assert (seen["state"], seen["revision"]) == ("ready", made.commit)
