@@ -2,8 +2,8 @@
 
 Writes a model with random weights of about a GiB, reads its file while it is in the page cache, and
 loads the model as an engine does; both several times, in turns. Transformers is timed in a process
-that has it imported, with every weight looked at in the end (a file that is only mapped is not
-loaded); vLLM says in its log how long its weights took.
+that has it imported, with every page of the weights looked at in the end (a file that is only
+mapped is not loaded); vLLM says in its log how long its weights took.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ LAYERS, HIDDEN, VOCABULARY = 15, 1024, 32_000
 TOOK = re.compile(r"Loading weights took ([\d.]+) seconds")
 # In a process of its own: says the seconds of each load.
 LOAD = """
-import json, sys, time
+import json, mmap, sys, time
 import torch
 from transformers import AutoModelForCausalLM
 from inference.engines.loading import Loading
+PAGE = mmap.PAGESIZE // 4
 took = []
 for _ in range(int(sys.argv[2])):
     began = time.monotonic()
     model = AutoModelForCausalLM.from_pretrained(sys.argv[1], **Loading(sys.argv[1]).weights())
-    with torch.no_grad():
-        sum(float(weight.view(torch.int32).flatten()[::16].sum()) for weight in model.parameters())
+    for weight in model.parameters():
+        float(weight.detach().view(torch.int32).flatten()[::PAGE].sum())
     took.append(time.monotonic() - began)
     del model
 print(json.dumps(took))

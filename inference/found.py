@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from inference.catalogue import ENGINES, TASKS, ModelCard
+from inference.catalogue import TASKS, CardError, ModelCard, check_card
 from inference.errors import (
     LicenceRefused,
     ModelTooLarge,
@@ -37,6 +37,21 @@ TASK_OF_TAG = {
     "feature-extraction": "embedding",
     "text-ranking": "rerank",
 }
+
+
+# What transformers' names of models say, for those of which the Hub says nothing.
+TASK_OF_NAME = (
+    ("ForCausalLM", "text-generation"),
+    ("ForSequenceClassification", "text-classification"),
+    ("ForTokenClassification", "token-classification"),
+    ("ForQuestionAnswering", "question-answering"),
+    ("ForMaskedLM", "fill-mask"),
+    ("ForImageClassification", "image-classification"),
+    ("ForObjectDetection", "object-detection"),
+    ("ForAudioClassification", "audio-classification"),
+    ("ForCTC", "automatic-speech-recognition"),
+    ("ForSpeechSeq2Seq", "automatic-speech-recognition"),
+)
 
 
 def files_of(found: Found) -> Mapping[str, int]:
@@ -111,7 +126,7 @@ def card_of(
     architectures = [str(each) for each in found.config.get("architectures") or ()]
     task, engine = _runs(found, architectures, vllm, transformers)
     context = Shape.of(found.config).context
-    return ModelCard(
+    card = ModelCard(
         id=found.id,
         source=found.id,
         revision=found.commit,
@@ -122,6 +137,11 @@ def card_of(
         found=True,
         notes="Found on the Hub.",
     )
+    try:
+        check_card(card)
+    except CardError as error:
+        raise _unsupported(found, architectures) from error
+    return card
 
 
 def _runs(
@@ -139,9 +159,19 @@ def _runs(
             return sorted(offered, key=TASKS.index)[0], "vllm"
         if wanted in offered:
             return wanted, "vllm"
-    known = any(name in transformers for name in architectures)
-    if known and "transformers" in ENGINES and wanted in TASKS:
-        return wanted, "transformers"
+    named = next((task for end, task in TASK_OF_NAME if name_ends(architectures, end)), "")
+    task = found.pipeline_tag or named
+    if task and any(name in transformers for name in architectures):
+        return task, "transformers"
+    raise _unsupported(found, architectures)
+
+
+def name_ends(architectures: Sequence[str], end: str) -> bool:
+    """Whether one of them is for what its name ends in."""
+    return any(name.endswith(end) for name in architectures)
+
+
+def _unsupported(found: Found, architectures: Sequence[str]) -> UnsupportedModel:
     kind = ", ".join(architectures) or "a model without a config"
     purpose = f" for {found.pipeline_tag}" if found.pipeline_tag else ""
-    raise UnsupportedModel(f"No engine of this server runs `{found.id}`{purpose} ({kind}).")
+    return UnsupportedModel(f"No engine of this server runs `{found.id}`{purpose} ({kind}).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -62,14 +63,17 @@ def test_model_is_fetched_with_news_and_served(
 ) -> None:
     hub.repos[ID] = made = pocket()
     hub.hold = threading.Event()
-    body = {"model": ID, "messages": user("What is the capital of France?"), "stream": True}
+    messages = user("What is the capital of France?")
+    body = {"model": ID, "messages": messages, "stream": True, "temperature": 0}
     lines: list[str] = []
     with boss.stream("POST", CHAT, json=body) as answer:
         assert answer.status_code == 200, answer.read()
+        # Its size is known before it is fetched.
+        assert answer.headers["x-llms-placement"].startswith("rung=full; engine=vllm")
         for line in answer.iter_lines():
             lines.append(line)
-            told = NEWS.fullmatch(line)
-            if told and int(told[1]) > 0 and not hub.hold.is_set():
+            news = NEWS.fullmatch(line)
+            if news and int(news[1]) > 0 and not hub.hold.is_set():
                 seen = pocket_server.model(ID)
                 assert (seen["state"], seen["waiting"]) == ("downloading", 1)
                 (queued,) = boss.get("/v1/queue").json()["data"]
@@ -78,9 +82,10 @@ def test_model_is_fetched_with_news_and_served(
                 assert 0 < download["bytes"] < download["total_bytes"]
                 hub.hold.set()
     hub.hold = None
-    text = "\n".join(lines)
-    assert "stage=loading" in text and ": placement rung=full; engine=vllm" in text
-    assert "Paris" in text and text.rstrip().endswith("data: [DONE]")
+    told = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+    assert told.pop() == "[DONE]"
+    choices = [json.loads(each)["choices"][0] for each in told]
+    assert "Paris" in "".join(each["delta"].get("content") or "" for each in choices)
     seen = pocket_server.model(ID)
     assert (seen["state"], seen["revision"]) == ("ready", made.commit)
     # It is a row of the catalogue like any other, and everybody may use it.

@@ -207,7 +207,7 @@ def families() -> None:
             told = {"max_new_tokens": LENGTHS[i], "do_sample": False, "pad_token_id": 0}
             whole = model.generate(torch.tensor([ids]), **told)
             expected[i] = whole[0, len(ids) :].tolist()
-        generator = Generator(model, Letters(), None, [], "cpu", 8, 0)
+        generator = Generator(model, Letters(), None, [], "cpu", 8, 2**30)
         say(f"family {family}", [expected, answers(generator, asked())])
 
 

@@ -55,7 +55,8 @@ class Generator:
         self._ends = frozenset(ends)
         self._device = device
         self._max_rows = max_rows
-        self._max_cells = budget // max(1, _bytes_per_token(model)) if budget else 0
+        cell = _bytes_per_token(model)
+        self._max_cells = budget // cell if budget and cell else 0
         self._accepted = frozenset(inspect.signature(model.forward).parameters)
         self._cache_name = next((name for name in CACHES if name in self._accepted), "")
         self._waiting: deque[Question] = deque()
@@ -318,8 +319,13 @@ def _with_prompt(piece: Any, prompt_logprobs: list[Any]) -> Any:
 
 
 def _bytes_per_token(model: Any) -> int:
-    """What one token of one row takes in the cache, at most."""
+    """What one token of one row takes in the cache, at most; 0 where that does not grow."""
     config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * size * model.dtype.itemsize)
+    heads = getattr(config, "num_attention_heads", None)
+    shared = getattr(config, "num_key_value_heads", None) or heads
+    width = getattr(config, "hidden_size", 0)
+    if not isinstance(heads, int) or not isinstance(shared, int):
+        # Recurrent, or each layer with another number.
+        return int(2 * config.num_hidden_layers * width * model.dtype.itemsize) if heads else 0
+    size = getattr(config, "head_dim", None) or width // heads
+    return int(2 * config.num_hidden_layers * shared * size * model.dtype.itemsize)

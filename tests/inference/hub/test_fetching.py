@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from django.test import Client
 
-from inference.catalogue import Catalogue
+from inference.catalogue import Catalogue, ModelCard
+from inference.downloads import Flight, Parcel
 from inference.errors import (
     ModelUnavailable,
     StorageFull,
 )
 from inference.fetch import PIECE_BYTES
+from inference.models import CatalogueRow
 from inference.service import InferenceService
 from inference.store import COMPLETE
 from tests.hub import WEIGHTS, Hub, brought, repo
@@ -174,3 +177,20 @@ LIMITED = (
     "resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20));"
     "from inference.fetch import main; main()",
 )
+
+
+def test_admin_shows_how_far_it_is(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = InferenceService()
+    monkeypatch.setattr("inference.admin.get_service", lambda: service)
+    card = ModelCard("alice/tiny", "alice/tiny", revision="c0ffee", found=True)
+    CatalogueRow.objects.keep(card)
+    service._catalogue = Catalogue([card])
+    flight = Flight(card.id, Parcel(card.source, card.revision, {WEIGHTS: 4 * 2**30}), 0.0)
+    flight.bytes = 2**30
+    service.library.downloads.flights[card.id] = flight
+    page = staff.get("/admin/inference/cataloguerow/").content.decode()
+    assert f'<progress value="{2**30}" max="{4 * 2**30}"></progress>' in page
+    assert "downloading, 1.00 of 4.00 GiB" in page
+    # Asked for again, or by its card: the row stays one.
+    CatalogueRow.objects.keep(replace(card, revision="beef"))
+    assert CatalogueRow.objects.get(id=card.id).revision == "beef"

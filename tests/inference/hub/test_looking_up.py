@@ -228,6 +228,17 @@ def test_engine_and_task_follow_from_what_the_hub_says(
     assert (card.task, card.engine) == (task, "vllm")
 
 
+@pytest.mark.parametrize("tag", ["text-generation", ""])
+def test_what_vllm_does_not_know_goes_to_transformers(tag: str) -> None:
+    one = found({WEIGHTS: 1}, pipeline_tag=tag, config={"architectures": ["XGLMForCausalLM"]})
+    assert "XGLMForCausalLM" not in vllm_tasks()
+    card = card_of(one, vllm_tasks(), transformers_classes())
+    assert (card.task, card.engine) == ("text-generation", "transformers")
+    odd = found({WEIGHTS: 1}, pipeline_tag="mind-reading", config=one.config)
+    with pytest.raises(UnsupportedModel, match="mind-reading"):
+        card_of(odd, vllm_tasks(), transformers_classes())
+
+
 def test_engines_tables_are_read() -> None:
     assert "text-generation" in vllm_tasks()["Qwen3ForCausalLM"]
     assert {"BertForTokenClassification", "ViTForImageClassification"} <= transformers_classes()
