@@ -18,6 +18,7 @@ from inference.requests import (
     Question,
     SamplingParams,
     ScoreRequest,
+    TaskRequest,
     TokenizeRequest,
 )
 
@@ -27,6 +28,8 @@ def _own(kind: type[Question]) -> frozenset[str]:
     return frozenset(field.name for field in fields(kind)) - {f.name for f in fields(Question)}
 
 
+# Parameters of a custom model's `run` that get the sampling parameters of the same name.
+PASSED = frozenset({"max_tokens", "min_p", "seed", "stop", "temperature", "top_k", "top_p"})
 KNOBS = frozenset(field.name for field in fields(SamplingParams))
 TOKENS = _own(TokenizeRequest) | _own(DetokenizeRequest)
 SCORES = _own(ScoreRequest)
@@ -52,7 +55,18 @@ ABILITIES: Mapping[tuple[str, str], frozenset[str]] = {
 
 def abilities(card: ModelCard) -> frozenset[str]:
     """What requests to this model may ask for."""
+    if card.engine == "custom":
+        return _of_code(card)
     return ABILITIES.get((card.engine, card.task), frozenset())
+
+
+def _of_code(card: ModelCard) -> frozenset[str]:
+    """What a custom model's `run` has parameters for."""
+    if card.task != "text-generation":
+        return _own(TaskRequest)
+    run = card.engine_args.get("run") or {}
+    names = {str(each["name"]) for each in run.get("parameters", ())[1:]}
+    return frozenset(PASSED & names | {"max_tokens"})
 
 
 def preemptable(request: Question) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 WISHES = ("none", "preload", "pin")
-ENGINES = ("vllm", "transformers", "echo")
-TASKS = ("text-generation", "embedding", "rerank")
+ENGINES = ("vllm", "transformers", "custom", "echo")
+TASKS = ("text-generation", "embedding", "rerank", "custom")
 # How a model is made to fit, best first; `ladder.py` says what each of them takes.
 RUNGS = ("full", "8bit", "4bit", "cpu_offload", "disk_offload")
 # Settings that would let a card reach beyond its own model (files, addresses, other users'
@@ -45,6 +45,7 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
         "max_wait",
         "tensor_parallel_size",
     ),
+    "custom": ("memory_bytes", "network", "run"),
     "echo": (
         "context",
         "dimensions",

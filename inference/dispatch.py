@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from inference.catalogue import ModelCard
+from inference.custom import limits_of
 from inference.decisions import Decision, Load, Ticket
 from inference.engines.base import Resources
 from inference.errors import (
+    CustomLoadFailed,
     EngineCrashed,
     InferenceError,
     LoadFailed,
@@ -209,7 +211,8 @@ class Dispatcher:
         except OutOfMemory as error:
             self._too_large(replica_id, model, error.message)
         except InferenceError as error:
-            self._load_failed(replica_id, model, error.message)
+            kind = CustomLoadFailed if isinstance(error, CustomLoadFailed) else LoadFailed
+            self._load_failed(replica_id, model, error.message, kind)
         except Exception as error:
             # Whatever an engine's parts raise: else its waiters would wait for ever.
             logger.exception("Loading %s broke", model)
@@ -225,9 +228,11 @@ class Dispatcher:
         else:
             self._load_failed(replica_id, model, f"{reason} There is no other way to make it fit.")
 
-    def _load_failed(self, replica_id: int, model: str, reason: str) -> None:
+    def _load_failed(
+        self, replica_id: int, model: str, reason: str, kind: type[LoadFailed] = LoadFailed
+    ) -> None:
         logger.error("%s did not load: %s", model, reason)
-        failure = LoadFailed(f"The model `{model}` did not load: {reason}")
+        failure = kind(f"The model `{model}` did not load: {reason}")
         for request_id in self.scheduler.load_failed(replica_id, reason, self._clock()):
             self._refuse(request_id, failure)
 
@@ -284,4 +289,5 @@ class Dispatcher:
             load.need.weights_per_device,
             load.need.host_bytes,
             self._logs.parent / "offload" / str(load.replica),
+            limits_of(card),
         )

@@ -25,8 +25,10 @@ InferenceError
     ├── EngineCrashed         the engine's process went away
     ├── EngineTimeout         the engine said nothing in time
     ├── ProgramFailed         the model's own code raised or answered nonsense; the engine runs on
+    │   └── CustomCodeFailed  so did a custom model's, or it was stopped at a limit
     ├── Preempted             others had waited too long; the answer cannot be resumed
     └── LoadFailed            `Engine.start` did not succeed
+        └── CustomLoadFailed  a custom model's `load()` is to blame
 """
 
 from __future__ import annotations
@@ -163,9 +165,17 @@ class ProgramFailed(EngineError):
         self.trace = trace
 
 
+class CustomCodeFailed(ProgramFailed):
+    """A custom model's code raised, answered nonsense, ended, or was stopped at a limit."""
+
+
 class Preempted(EngineError):
     """The turn of its model ended and the answer was cut off; it cannot be resumed."""
 
 
 class LoadFailed(EngineError):
     """An engine did not start; the message is the cause in words."""
+
+
+class CustomLoadFailed(LoadFailed):
+    """A custom model's code did not load: it raised, ended, or was stopped at a limit."""

@@ -124,6 +124,9 @@ class Fleet:
         except TimeoutError:
             await engine.stop()
             raise LoadFailed(f"It did not answer within {self._load_limit:g} s.") from None
+        except LoadFailed:
+            await engine.stop()
+            raise
         except EngineError as error:
             await engine.stop()
             raise LoadFailed(error.message) from error
@@ -179,8 +182,11 @@ async def _import_ahead(kind: str) -> None:
 
 async def _probe(engine: Engine, card: ModelCard) -> None:
     """One token or vector, so that "ready" means that it answers."""
+    asked = probe(card)
+    if asked is None:
+        return
     try:
-        prepared = await engine.prepare(probe(card))
+        prepared = await engine.prepare(asked)
         async with aclosing(engine.generate(prepared)) as outputs:
             async for _ in outputs:
                 pass

@@ -116,6 +116,8 @@ def of_card(card: ModelCard, weights: Weights, machine: Machine) -> Ladder:
     """The ladder of a card."""
     if card.engine == "echo":
         return _echo(card, weights, machine)
+    if card.engine == "custom":
+        return _custom(weights, machine)
     args = card.engine_args
     split = int(args.get("tensor_parallel_size", 1)) * int(args.get("pipeline_parallel_size", 1))
     forced = [rung for rung in BITS if args.get(f"load_in_{rung}")]
@@ -144,6 +146,13 @@ def _echo(card: ModelCard, weights: Weights, machine: Machine) -> Ladder:
     ]
     steps = [step for step in tried if step.bytes_per_device <= max(machine.rooms, default=0)]
     return Ladder(tuple(steps), tried[-1], "" if steps else _refusal(tried, machine))
+
+
+def _custom(weights: Weights, machine: Machine) -> Ladder:
+    """What a jail may take; that is the machine's own memory, also where the devices are GPUs."""
+    need = Need(weights.bytes if machine.kind == "cpu" else 0, 0, engine="custom")
+    fits = need.bytes_per_device <= max(machine.rooms, default=0)
+    return Ladder((need,) if fits else (), need, "" if fits else _refusal([need], machine))
 
 
 def below(ladder: Ladder, failed: Need) -> Need | None:

@@ -30,9 +30,9 @@ class ModelStatus:
     """A card and how its model is doing now.
 
     `state` is unloaded, downloading, loading, ready, draining, stopping or failed; `detail` says in
-    words what is being done or what went wrong. `tier` is S for a pinned model, else A.
-    `load_seconds` is the last measured load time. `capabilities` are the API's routes that the
-    model answers, `abilities` what requests may ask for, `switches` what its last loads and so on
+    words what is being done or what went wrong. `tier` is C for custom code, S for
+    a pinned model, else A. `load_seconds` is the last measured load time. `capabilities` are the
+    API's routes that the model answers, `abilities` what requests may ask for, `switches` what its last loads and so on
     took. `place` is None for a model that was not measured yet, or that does not fit.
     """
 
@@ -209,8 +209,8 @@ class Board:
             card=card,
             state=state,
             detail=detail,
-            tier=_tier(card.wish),
-            max_model_len=engines[0].max_model_len if engines else card.max_model_len,
+            tier=_tier(card.wish, card.engine),
+            max_model_len=(engines and engines[0].max_model_len) or card.max_model_len,
             abilities=abilities(card),
             running=sum(len(r.leases) for r in replicas),
             waiting=self._scheduler.waiting(card.id) + (len(flight.waiting) if flight else 0),
@@ -316,7 +316,7 @@ class Board:
             model=replica.model,
             state=state,
             detail=detail,
-            tier=_tier(model.wish if model else "none"),
+            tier=_tier(model.wish, model.need.engine) if model else "A",
             devices=replica.devices,
             bytes_per_device=replica.device_bytes,
             running=len(replica.leases),
@@ -357,5 +357,7 @@ def _progress(flight: Flight) -> str:
     return f"downloading, {have:.2f} of {total:.2f} GiB"
 
 
-def _tier(wish: str) -> str:
+def _tier(wish: str, engine: str) -> str:
+    if engine == "custom":
+        return "C"
     return "S" if wish == "pin" else "A"

@@ -13,6 +13,7 @@ from inference.requests import (
     Question,
     SamplingParams,
     ScoreRequest,
+    TaskRequest,
     TokenizeRequest,
 )
 
@@ -22,6 +23,7 @@ ANSWERS: Mapping[str, tuple[type[Question], ...]] = {
     # Two texts are as near as their vectors are.
     "embedding": (EmbedRequest, ScoreRequest, *TOKENS),
     "rerank": (ScoreRequest, *TOKENS),
+    "custom": (TaskRequest,),
 }
 # In the words of the API's routes.
 CAPABILITIES: Mapping[type[Question], tuple[str, ...]] = {
@@ -30,24 +32,34 @@ CAPABILITIES: Mapping[type[Question], tuple[str, ...]] = {
     ScoreRequest: ("rerank", "score"),
     TokenizeRequest: ("tokenize",),
     DetokenizeRequest: ("detokenize",),
+    TaskRequest: ("hf",),
 }
 
 
 def capabilities(card: ModelCard) -> tuple[str, ...]:
     """What the model of this card may be asked for."""
-    return tuple(word for kind in ANSWERS[card.task] for word in CAPABILITIES[kind])
+    return tuple(word for kind in answers(card) for word in CAPABILITIES[kind])
+
+
+def answers(card: ModelCard) -> tuple[type[Question], ...]:
+    """The questions that the model of this card answers."""
+    kinds = ANSWERS[card.task]
+    # Somebody's own code has no tokens to speak of.
+    return tuple(kind for kind in kinds if card.engine != "custom" or kind not in TOKENS)
 
 
 def check(card: ModelCard, request: Question) -> None:
     """Raise UnsupportedParameter for a request that no model of the card's task answers."""
-    if type(request) not in ANSWERS[card.task]:
+    if type(request) not in answers(card):
         asked = " or ".join(CAPABILITIES[type(request)])
         message = f"The model `{card.id}` is for {card.task}; it cannot be asked for {asked}."
         raise UnsupportedParameter(message, "model")
 
 
-def probe(card: ModelCard) -> Question:
-    """The least that shows that a loaded model answers."""
+def probe(card: ModelCard) -> Question | None:
+    """The least that shows that a loaded model answers; None where nothing is known of it."""
+    if card.engine == "custom":
+        return None
     if card.task == "embedding":
         return EmbedRequest(model=card.id, inputs=("Hello",), account="probe")
     if card.task == "rerank":

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from inference.catalogue import ModelCard
+from inference.custom import limits_of
 from inference.errors import ModelUnavailable, UnsafeFormat
 from inference.found import PICKLES, check_code
 from inference.hub import is_id
@@ -60,6 +61,8 @@ def measure(card: ModelCard, folder: Path | None) -> Weights:
 
     Raises ModelUnavailable for a folder without a config, UnsafeFormat, UnsafeCode.
     """
+    if card.engine == "custom":
+        return Weights(Shape(0, 0, 0, 0, 1), limits_of(card).memory_bytes)
     if card.engine == "echo" or folder is None:
         memory = int(card.engine_args.get("memory_bytes", 2**20))
         return Weights(Shape(0, 0, 0, 0, 1), memory)

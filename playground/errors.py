@@ -122,8 +122,10 @@ TABLE: dict[type[BaseException], Row] = {
     errors.Refused: Row(503, SERVER, "server_overloaded"),
     errors.EngineCrashed: Row(500, SERVER, "engine_crashed"),
     errors.EngineTimeout: Row(504, SERVER, "timeout"),
+    errors.CustomCodeFailed: Row(500, SERVER, "custom_code_error"),
     errors.ProgramFailed: Row(500, SERVER, "model_error"),
     errors.Preempted: Row(503, SERVER, "preempted"),
+    errors.CustomLoadFailed: Row(500, SERVER, "custom_code_error"),
     errors.LoadFailed: Row(503, SERVER, "model_unavailable"),
     errors.EngineError: Row(500, SERVER, "engine_error"),
 }

@@ -280,6 +280,13 @@ DRAIN_SECONDS = env.number("DRAIN_SECONDS", 30)
 FIRST_TOKEN_SECONDS = env.number("FIRST_TOKEN_SECONDS", 120, least=0.05)
 LOAD_SECONDS = env.number("LOAD_SECONDS", 1800, least=0.1)
 RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", 2, least=0.05)
+# What the jail of a custom model may take, and where its wheels come from (empty: pip's).
+CUSTOM_MEMORY_BYTES = int(env.number("CUSTOM_MEMORY_BYTES", 4 * 2**30, least=2**26))
+CUSTOM_OUTPUT_BYTES = int(env.number("CUSTOM_OUTPUT_BYTES", 32 * 2**20, least=2**16))
+CUSTOM_PROCESSES = int(env.number("CUSTOM_PROCESSES", 128, least=8))
+CUSTOM_SECONDS = env.number("CUSTOM_SECONDS", 60, least=0.1)
+CUSTOM_LOAD_SECONDS = env.number("CUSTOM_LOAD_SECONDS", 600, least=0.1)
+CUSTOM_WHEELS = env.text("CUSTOM_WHEELS")
 
 LOGGING = {
     "version": 1,

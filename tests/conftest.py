@@ -14,6 +14,7 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
+from inference.jail import problem
 from tests.api.environments import python_with
 from tests.hub import Hub, running
 from tests.proxies import PROGRAMS
@@ -42,6 +43,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         missing = "vLLM is not installed"
     if item.get_closest_marker("proxy") and not shutil.which("nginx", path=PROGRAMS):
         missing = "nginx is not installed"
+    if item.get_closest_marker("jail"):
+        missing = problem()
     if missing and os.environ.get("CI"):
         pytest.fail(missing)
     elif missing:

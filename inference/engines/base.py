@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from inference.catalogue import ModelCard
 from inference.errors import EngineError
+from inference.jail import Limits
 from inference.requests import Output, Question
 
 
@@ -19,7 +20,7 @@ class Resources:
     `log` is the file for what its processes print. `rung` is one of `ladder.RUNGS`. Where that
     spreads the weights over several memories, each GPU holds `weights_per_device` of them, the
     machine's own memory `host_bytes`, and the folder `offload` the rest. `start` raises OutOfMemory
-    where that was too much.
+    where that was too much. `limits` hold for code that runs in a jail.
     """
 
     source: str
@@ -33,6 +34,7 @@ class Resources:
     weights_per_device: int = 0
     host_bytes: int = 0
     offload: Path | None = None
+    limits: Limits = Limits()
 
 
 Asked = TypeVar("Asked", bound=Question, covariant=True)
@@ -120,6 +122,10 @@ def make_engine(card: ModelCard, resources: Resources) -> Engine:
         return EchoEngine(card, resources.rung)
     if card.engine == "transformers":
         return _transformers_engine(card, resources)
+    if card.engine == "custom":
+        from inference.engines.custom.engine import CustomEngine
+
+        return CustomEngine(card, resources)
     if card.task != "text-generation":
         from inference.engines.vllm_pooling import VllmPoolingEngine
 

@@ -37,6 +37,11 @@ class ChildProcess:
         self._forked: Any = None
         self._ended = False
 
+    @property
+    def pid(self) -> int | None:
+        """The process, or None for one that was forked or has not begun."""
+        return self._popen.pid if self._popen is not None else None
+
     def start(self, theirs: socket.socket) -> None:
         """Start it at the other end of this socket. Raises OSError."""
         self._log.parent.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ class Supervisor:
     """One child process with one program in it.
 
     `prefix` is a command that the child runs under, such as a jail. `max_bytes` bounds what it may
-    say at once.
+    say in answer to one call.
     """
 
     def __init__(
@@ -65,6 +65,8 @@ class Supervisor:
         self._max_bytes = max_bytes
         self._keys = itertools.count(1)
         self._calls: dict[int, asyncio.Queue[FromChild | None]] = {}
+        # Bytes of the answers so far: nobody may have read them yet.
+        self._said: dict[int, int] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._gone = asyncio.Event()
@@ -114,6 +116,11 @@ class Supervisor:
         finally:
             theirs.close()
         return reader
+
+    @property
+    def pid(self) -> int | None:
+        """The process that was started, where it was started afresh."""
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
@@ -169,6 +176,7 @@ class Supervisor:
             raise
         finally:
             self._calls.pop(key, None)
+            self._said.pop(key, None)
             if not over and self.alive:
                 self._drop(key)
 
@@ -211,7 +219,7 @@ class Supervisor:
                 (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
                 if length > self._max_bytes:
                     raise ValueError(f"it said {length:,} bytes at once")
-                self._heard_of(from_child(await reader.readexactly(length)))
+                self._heard_of(from_child(await reader.readexactly(length)), length)
         except (asyncio.IncompleteReadError, OSError):
             self._reason = self._reason or await asyncio.to_thread(self._process.last_words)
         except (MsgspecError, ValueError, RecursionError) as error:
@@ -220,11 +228,16 @@ class Supervisor:
         await asyncio.to_thread(self._process.kill)
         self._bury()
 
-    def _heard_of(self, message: FromChild) -> None:
+    def _heard_of(self, message: FromChild, length: int) -> None:
         self._heard = asyncio.get_running_loop().time()
-        answers = self._calls.get(0 if isinstance(message, Loaded) else getattr(message, "key", -1))
-        if answers is not None:
-            answers.put_nowait(message)
+        key = 0 if isinstance(message, Loaded) else getattr(message, "key", -1)
+        answers = self._calls.get(key)
+        if answers is None:
+            return
+        said = self._said[key] = self._said.get(key, 0) + length
+        if said > self._max_bytes:
+            raise ValueError(f"it said {said:,} bytes in answer to one call")
+        answers.put_nowait(message)
 
     async def _watch(self) -> None:
         """Ask now and then whether it is still there."""

@@ -179,7 +179,7 @@ def _models() -> dict[str, Schema]:
     live = {
         "state": states,
         "detail": TEXT,
-        "tier": _enum("S", "A"),
+        "tier": _enum("S", "A", "C"),
         "engine": TEXT,
         "task": TEXT,
         "running": COUNT,
@@ -220,7 +220,7 @@ def _queue() -> dict[str, Schema]:
         "model": TEXT,
         "state": TEXT,
         "detail": TEXT,
-        "tier": _enum("S", "A"),
+        "tier": _enum("S", "A", "C"),
         "devices": _list(TEXT),
         "bytes_per_device": COUNT,
         "running": COUNT,
