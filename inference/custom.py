@@ -19,13 +19,15 @@ from typing import Any
 from django.conf import settings
 
 from inference import jail
-from inference.catalogue import ModelCard
+from inference.catalogue import TASKS, ModelCard
 from inference.engines.custom import folder
 from inference.errors import InferenceError
 from inference.signature import Signature
 
 MAX_CODE_BYTES = 256 * 1024
 MAX_REQUIREMENTS = 50
+# Tasks with questions of their own: a chat is told by what it returns.
+ENGINES_OWN = ("text-generation", "embedding", "rerank")
 # What pip may take of the environment: where the operator's index is, and who signs for it.
 PIP = ("PIP_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy")
 PIP_CONFIGS = ("/etc/pip.conf", "/etc/xdg/pip")
@@ -52,7 +54,7 @@ class Built:
     @property
     def task(self) -> str:
         """What a card of it is for."""
-        return "text-generation" if self.signature.takes else "custom"
+        return "text-generation" if self.signature.takes else self.signature.task or "custom"
 
 
 def limits_of(card: ModelCard | None = None) -> jail.Limits:
@@ -101,9 +103,9 @@ def pinned(requirements: str) -> list[str]:
     return found
 
 
-def digest_of(code: str, requirements: str) -> str:
+def digest_of(code: str, requirements: str, network: bool = False) -> str:
     """The hash that staff approve."""
-    return folder.digest_of(code, requirements)
+    return folder.digest_of(code, requirements, network)
 
 
 def last_error(digest: str) -> str:
@@ -117,7 +119,7 @@ def build(code: str, requirements: str, network: bool = False) -> Built:
         raise CustomError(f"Custom models are off: {words}")
     check_code(code)
     wanted = pinned(requirements)
-    digest = digest_of(code, requirements)
+    digest = digest_of(code, requirements, network)
     _home().mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(dir=_home(), prefix="making-"))
     try:
@@ -213,12 +215,19 @@ def _look(made: Path, network: bool) -> Signature:
     inside = jail.Jail(limits_of(), folder.shown(made), {}, network, folder.environment())
     try:
         facts = asyncio.run(_facts(log, inside))
-        return Signature.of(facts.get("signature"))
+        return _offered(Signature.of(facts.get("signature")))
     except (InferenceError, ValueError, TimeoutError) as error:
         words = str(error) or "Reading it took too long."
         raise CustomError(words, log.read_text(errors="replace")[-8000:]) from error
     finally:
         log.unlink(missing_ok=True)
+
+
+def _offered(signature: Signature) -> Signature:
+    """Raises ValueError for a task that code cannot stand for."""
+    if signature.task and (signature.task not in TASKS or signature.task in ENGINES_OWN):
+        raise ValueError(f"`TASK` is {signature.task[:50]!r}, which is none that code may have.")
+    return signature
 
 
 async def _facts(log: Path, inside: jail.Jail) -> Mapping[str, Any]:

@@ -43,11 +43,15 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`takes` is what a chat gives to the first parameter; "" for a model that is no chat."""
+    """`takes` is what a chat gives to the first parameter; "" for a model that is no chat.
+
+    `task` is the Hub's name of what the model does, where the code says so.
+    """
 
     parameters: tuple[Parameter, ...] = ()
     output: Schema = {}
     takes: Literal["", "messages", "prompt"] = ""
+    task: str = ""
 
     @classmethod
     def of(cls, value: Any) -> Signature:

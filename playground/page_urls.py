@@ -3,6 +3,7 @@
 from django.urls import path
 
 from playground import account_page, people, usage_page, views
+from playground.custom import views as custom
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -16,5 +17,7 @@ urlpatterns = [
     path("account/delete", account_page.delete, name="delete-account"),
     path("privacy", account_page.privacy_page, name="privacy"),
     path("join/<str:token>", people.join, name="join"),
+    path("custom", custom.submissions, name="custom"),
+    path("custom/<str:name>/withdraw", custom.withdraw, name="custom-withdraw"),
     path("docs/api", views.api_docs, name="api-docs"),
 ]

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "playground",
     "playground.accounts",
     "playground.api",
+    "playground.custom",
 ]
 
 # Pages and the admin. The API has its own short list in `asgi.py`.

@@ -71,9 +71,12 @@ class CustomEngine(Engine):
         self._stopping = False
 
     def _jail(self) -> jail.Jail:
-        network = self._card.engine_args.get("network") is True
         shown = folder.shown(self._folder)
-        return jail.Jail(self._limits, shown, {}, network, folder.environment())
+        return jail.Jail(self._limits, shown, {}, self._network, folder.environment())
+
+    @property
+    def _network(self) -> bool:
+        return self._card.engine_args.get("network") is True
 
     @property
     def _running(self) -> Supervisor:
@@ -87,7 +90,8 @@ class CustomEngine(Engine):
         """Check the hash, then load in the jail. Raises CustomLoadFailed."""
         if self._worker is None:
             raise LoadFailed(f"Custom models are off: {jail.problem()}")
-        if not await asyncio.to_thread(folder.is_as_approved, self._folder, self._card.revision):
+        approved = self._folder, self._card.revision, self._network
+        if not await asyncio.to_thread(folder.is_as_approved, *approved):
             raise LoadFailed("Its code is not what was approved: the hash differs.")
         try:
             facts = await self._loaded()

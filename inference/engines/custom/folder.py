@@ -16,16 +16,16 @@ INSIDE = "/model"
 MOST_OF_ERROR = 20_000
 
 
-def digest_of(code: str, requirements: str) -> str:
+def digest_of(code: str, requirements: str, network: bool = False) -> str:
     """The hash that is approved: another letter of code or requirements makes another."""
     found = hashlib.sha256()
-    for part in (code, requirements):
+    for part in (code, requirements, "network" if network else ""):
         data = part.encode()
         found.update(len(data).to_bytes(8, "big") + data)
     return found.hexdigest()
 
 
-def is_as_approved(folder: Path, digest: str) -> bool:
+def is_as_approved(folder: Path, digest: str, network: bool) -> bool:
     """Whether the files are those that the hash is of."""
     try:
         code, requirements = (
@@ -33,7 +33,7 @@ def is_as_approved(folder: Path, digest: str) -> bool:
         )
     except (OSError, UnicodeDecodeError):
         return False
-    return digest_of(code, requirements) == digest
+    return digest_of(code, requirements, network) == digest
 
 
 def shown(folder: Path) -> dict[str, Path]:

@@ -36,7 +36,7 @@ class CustomProgram:
         for name in ("load", "run"):
             if not callable(getattr(self._code, name, None)):
                 raise LoadFailed(f"The code has no function `{name}`.")
-        found = signature_of(self._code.run)
+        found = {**signature_of(self._code.run), "task": getattr(self._code, "TASK", "")}
         self._signature = Signature.of(found)
         if not self._look:
             self._model = self._code.load()
