@@ -30,10 +30,10 @@ class ModelStatus:
     """A card and how its model is doing now.
 
     `state` is unloaded, downloading, loading, ready, draining, stopping or failed; `detail` says in
-    words what is being done or what went wrong. `tier` is C for custom code, S for
-    a pinned model, else A. `load_seconds` is the last measured load time. `capabilities` are the
-    API's routes that the model answers, `abilities` what requests may ask for, `switches` what its last loads and so on
-    took. `place` is None for a model that was not measured yet, or that does not fit.
+    words what is being done or what went wrong. `tier` is C for custom code, S for a pinned model,
+    else A. `load_seconds` is the last measured load time. `capabilities` are the API's routes that
+    the model answers, `abilities` what requests may ask for, `switches` what its last loads and so
+    on took. `place` is None for a model that was not measured yet, or that does not fit.
     """
 
     card: ModelCard

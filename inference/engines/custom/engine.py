@@ -68,7 +68,7 @@ class CustomEngine(Engine):
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading = True
-        self._stopping = False
+        self._stopped = False
 
     def _jail(self) -> jail.Jail:
         shown = folder.shown(self._folder)
@@ -125,7 +125,8 @@ class CustomEngine(Engine):
 
     async def stop(self) -> None:
         """End all that is in the jail."""
-        self._stopping = True
+        # What died by itself was stopped by nobody.
+        self._stopped = self._stopped or self.alive
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -184,7 +185,7 @@ class CustomEngine(Engine):
         except OutOfMemory as error:
             raise await self._failed("It asked for more memory than it may have.") from error
         except EngineCrashed as error:
-            if self._stopping:
+            if self._stopped:
                 raise
             raise await self._failed(error.message) from error
         except ProgramFailed as error:
@@ -240,7 +241,7 @@ class CustomEngine(Engine):
     async def _watch(self) -> None:
         """Kill it when all of it together takes more than it may."""
         idle, before = 0.0, 0.0
-        while not self._stopping:
+        while True:
             await asyncio.sleep(WATCH_SECONDS)
             pid = self._running.pid
             if pid is None:
