@@ -116,7 +116,7 @@ def picture() -> Media:
     return Media(into.getvalue(), "image/png")
 
 
-INPUTS = {
+INPUTS: dict[str, dict[str, Any]] = {
     "11 characters": {"text": "hello there"},
     "100,000 characters": {"text": "x" * 100_000},
     f"picture, {PIXELS}x{PIXELS}": {"image": picture()},

@@ -45,7 +45,7 @@ class CustomModelAdmin(admin.ModelAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: CustomModel | None = None
     ) -> tuple[str, ...]:
-        return tuple(name for _, rest in self.fieldsets for name in rest["fields"])
+        return tuple(str(name) for _, rest in self.fieldsets for name in rest["fields"])
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -86,7 +86,7 @@ class CustomModelAdmin(admin.ModelAdmin):
         LogEntry.objects.create(
             user_id=request.user.pk or 0,
             content_type=ContentType.objects.get_for_model(CustomModel),
-            object_id=model.pk,
+            object_id=str(model.pk),
             object_repr=str(model),
             action_flag=CHANGE,
             change_message=words,
