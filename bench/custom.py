@@ -68,7 +68,6 @@ async def compare(place: Path, calls: int) -> None:
 
 async def started(place: Path) -> CustomEngine:
     """The code in its jail."""
-    place.chmod(0o755)
     (place / folder.WHEELS).mkdir()
     (place / folder.CODE).write_text(CODE)
     (place / folder.REQUIREMENTS).write_text("")

@@ -31,6 +31,8 @@ ENGINES_OWN = ("text-generation", "embedding", "rerank")
 # What pip may take of the environment: where the operator's index is, and who signs for it.
 PIP = ("PIP_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy")
 PIP_CONFIGS = ("/etc/pip.conf", "/etc/xdg/pip")
+# pip tells every index which system it runs on, and does not start where it cannot know.
+ABOUT_SYSTEM = ("/etc/debian_version", "/etc/lsb-release", "/etc/os-release")
 TARGET, WISHES, WHEELS = "/target", "/wishes.txt", "/wheels"
 
 
@@ -140,8 +142,7 @@ def _home() -> Path:
 
 
 def _write(into: Path, code: str, requirements: str) -> None:
-    """Nobody reads these in the jail, so everybody may."""
-    into.chmod(0o755)
+    """It is nobody who reads these in the jail. Out here the folder itself is the server's own."""
     (into / folder.WHEELS).mkdir(mode=0o755)
     for name, text in ((folder.CODE, code), (folder.REQUIREMENTS, requirements)):
         (into / name).write_bytes(text.encode())
@@ -175,11 +176,12 @@ def _install(into: Path, wanted: list[str]) -> None:
 
 
 def _sources() -> dict[str, Path]:
+    about = {path: Path(path) for path in ABOUT_SYSTEM if os.path.exists(path)}
     if settings.CUSTOM_WHEELS:
-        return {WHEELS: Path(settings.CUSTOM_WHEELS)}
+        return {**about, WHEELS: Path(settings.CUSTOM_WHEELS)}
     places = {path for name, path in os.environ.items() if name in ("PIP_CERT", "SSL_CERT_FILE")}
     places |= {*PIP_CONFIGS, os.environ.get("PIP_FIND_LINKS", "")}
-    return {path: Path(path) for path in sorted(places) if path and os.path.exists(path)}
+    return {**about, **{path: Path(path) for path in sorted(places) if os.path.exists(path)}}
 
 
 def _index() -> tuple[str, ...]:

@@ -114,6 +114,7 @@ def _system() -> Iterator[str]:
             yield from ("--symlink", os.readlink(place), place)
         else:
             yield from ("--ro-bind-try", place, place)
+    yield from _way_to("/etc/*")
     for place in LINKER:
         yield from ("--ro-bind-try", place, place)
     yield from ("--proc", "/proc", "--dev", "/dev")

@@ -32,8 +32,9 @@ def load() -> dict[str, Counter]:
     return {label: Counter(words(" ".join(texts))) for label, texts in LEARNED_FROM.items()}
 
 
-def run(model: dict[str, Counter], text: str, top_k: int = 2) -> list[dict]:
-    """Labels with their probabilities, the most likely first."""
+def run(model: dict[str, Counter], text: str, top_k: int = 2) -> list[list[dict]]:
+    """Labels with their probabilities, the most likely first: one list for each text, as the Hub's
+    API answers this task."""
     known = {word for counts in model.values() for word in counts}
     logs = {
         label: sum(
@@ -45,4 +46,4 @@ def run(model: dict[str, Counter], text: str, top_k: int = 2) -> list[dict]:
     }
     total = sum(math.exp(value) for value in logs.values())
     ranked = sorted(logs, key=lambda label: -logs[label])
-    return [{"label": each, "score": math.exp(logs[each]) / total} for each in ranked[:top_k]]
+    return [[{"label": each, "score": math.exp(logs[each]) / total} for each in ranked[:top_k]]]

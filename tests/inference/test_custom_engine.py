@@ -104,7 +104,6 @@ def run(model, messages: list, temperature: float = 1.0):
 
 def submitted(into: Path, code: str) -> tuple[Path, str]:
     """A folder as an approval makes it, and its hash."""
-    into.chmod(0o755)
     (into / folder.WHEELS).mkdir(exist_ok=True)
     (into / folder.CODE).write_text(code)
     (into / folder.REQUIREMENTS).write_text("")
