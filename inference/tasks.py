@@ -58,7 +58,7 @@ def check(card: ModelCard, request: Question) -> None:
 
 def probe(card: ModelCard) -> Question | None:
     """The least that shows that a loaded model answers; None where nothing is known of it."""
-    if card.engine == "custom":
+    if card.engine == "custom" or card.task == "custom":
         return None
     if card.task == "embedding":
         return EmbedRequest(model=card.id, inputs=("Hello",), account="probe")

@@ -118,7 +118,7 @@ class Supervisor:
         return reader
 
     @property
-    def pid(self) -> int | None:
+    def process_id(self) -> int | None:
         """The process that was started, where it was started afresh."""
         return self._process.pid
 

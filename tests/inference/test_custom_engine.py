@@ -227,7 +227,7 @@ async def test_nothing_computes_when_nobody_asked(
 async def test_whoever_leaves_does_not_cost_the_next_one_its_time(start: Start) -> None:
     engine = await start(DOES, replace(LIMITS, seconds=3))
     left = asyncio.create_task(answer(engine, "loop"))
-    pid = engine._worker.pid  # type: ignore[attr-defined]
+    pid = engine._worker.process_id  # type: ignore[attr-defined]
     before = taken(pid).cpu_seconds
     while taken(pid).cpu_seconds < before + 0.2:
         await asyncio.sleep(0.01)

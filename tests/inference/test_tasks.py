@@ -97,7 +97,11 @@ async def test_leaving_many_vectors_frees_the_place(service: InferenceService) -
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_a_probe_that_it_answers(task: str) -> None:
-    check(card(task), probe(card(task)))
+    asked = probe(card(task))
+    # What somebody's own code can be asked, only that code knows.
+    assert (asked is None) == (task == "custom")
+    if asked is not None:
+        check(card(task), asked)
     assert capabilities(card(task))
 
 

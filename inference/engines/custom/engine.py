@@ -243,7 +243,7 @@ class CustomEngine(Engine):
         idle, before = 0.0, 0.0
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            pid = self._running.pid
+            pid = self._running.process_id
             if pid is None:
                 continue
             now = await asyncio.to_thread(taken, pid)
