@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -49,15 +48,6 @@ class CustomModelAdmin(admin.ModelAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
-
-    def delete_model(self, request: HttpRequest, obj: CustomModel) -> None:
-        """Its card goes as well."""
-        obj.withdraw()
-
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        """Their cards go as well."""
-        for each in queryset:
-            each.withdraw()
 
     def get_urls(self) -> list[URLPattern]:
         """The two buttons' address, beside Django's own."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
+from django.dispatch import receiver
 from django.utils import timezone
 
 from inference import custom
@@ -80,7 +83,8 @@ class CustomModel(models.Model):
         self.problem = self.trace = ""
         self.save()
 
-    def withdraw(self) -> None:
-        """Take it out of the catalogue and forget it."""
-        CatalogueRow.objects.filter(id=self.model_id, engine="custom").delete()
-        self.delete()
+
+@receiver(models.signals.post_delete, sender=CustomModel)
+def leave_catalogue(instance: CustomModel, **named: Any) -> None:
+    """Withdrawn, or gone with its author: its card goes along."""
+    CatalogueRow.objects.filter(id=instance.model_id, engine="custom").delete()

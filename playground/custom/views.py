@@ -37,6 +37,6 @@ def submissions(request: HttpRequest) -> HttpResponse:
 def withdraw(request: HttpRequest, name: str) -> HttpResponse:
     """Take back one of my own; anybody else's is not there."""
     found = get_object_or_404(CustomModel, author=signed_in(request), name=name)
-    found.withdraw()
+    found.delete()
     messages.success(request, f"{found} is withdrawn.")
     return redirect("custom")

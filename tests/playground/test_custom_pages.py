@@ -193,3 +193,10 @@ def test_withdrawing_takes_the_card_along(alice: Client) -> None:
     assert alice.post(reverse("custom-withdraw", args=["upper"])).status_code == 302
     assert not CustomModel.objects.exists()
     assert not CatalogueRow.objects.filter(id="custom/upper").exists()
+
+
+def test_models_go_with_their_author(alice: Client) -> None:
+    submit(alice)
+    CatalogueRow.objects.create(id="custom/upper", source="x", engine="custom", task="custom")
+    User.objects.get(username="alice").delete()
+    assert not CatalogueRow.objects.filter(id="custom/upper").exists()
