@@ -4,7 +4,6 @@ import math
 import re
 from collections import Counter
 
-TASK = "text-classification"
 LEARNED_FROM = {
     "positive": [
         "what a wonderful day, I love it",

@@ -74,7 +74,7 @@ class Site:
     def post(self, who: str, path: str, **data: Any) -> httpx.Response:
         """Send a form of a page."""
         browser = self.people[who]
-        browser.get("/admin/login/")
+        assert browser.get("/custom").status_code == 200
         data["csrfmiddlewaretoken"] = browser.cookies["csrftoken"]
         return browser.post(path, data=data, follow_redirects=True)
 
