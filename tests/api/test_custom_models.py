@@ -18,13 +18,14 @@ from tests.servers import ROOT, RunningServer, wait_until
 pytestmark = pytest.mark.jail
 EXAMPLES = ROOT / "docs" / "custom"
 SESSIONS = """
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 for name, staff in (("alice", False), ("bob", False), ("boss", True)):
     user = User.objects.create_user(name, is_staff=staff, is_superuser=staff)
     session = SessionStore()
     session["_auth_user_id"] = str(user.pk)
-    session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+    session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[-1]
     session["_auth_user_hash"] = user.get_session_auth_hash()
     session.create()
     print(name, session.session_key)
