@@ -18,7 +18,9 @@ from inference.errors import (
     InferenceError,
     LoadFailed,
     OutOfMemory,
+    RequestError,
 )
+from inference.requests import TaskRequest
 from inference.switches import Switch, Switches
 from inference.tasks import probe
 
@@ -179,12 +181,17 @@ async def _import_ahead(kind: str) -> None:
 
 async def _probe(engine: Engine, card: ModelCard) -> None:
     """One token or vector, so that "ready" means that it answers."""
+    asked = probe(card)
     try:
-        prepared = await engine.prepare(probe(card))
+        prepared = await engine.prepare(asked)
         async with aclosing(engine.generate(prepared)) as outputs:
             async for _ in outputs:
                 pass
     except OutOfMemory:
         raise
     except InferenceError as error:
+        if isinstance(asked, TaskRequest) and isinstance(error, RequestError):
+            # A model may want another input than this sample. It is there, and said so.
+            logger.info("%s refuses the sample of its task: %s", card.id, error.message)
+            return
         raise LoadFailed(f"It did not answer a probe: {error.message}") from error

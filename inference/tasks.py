@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inference.catalogue import ModelCard
+from inference import samples
+from inference.catalogue import PIPELINE_TASKS, ModelCard
 from inference.errors import UnsupportedParameter
 from inference.requests import (
     DetokenizeRequest,
@@ -13,6 +14,7 @@ from inference.requests import (
     Question,
     SamplingParams,
     ScoreRequest,
+    TaskRequest,
     TokenizeRequest,
 )
 
@@ -22,6 +24,7 @@ ANSWERS: Mapping[str, tuple[type[Question], ...]] = {
     # Two texts are as near as their vectors are.
     "embedding": (EmbedRequest, ScoreRequest, *TOKENS),
     "rerank": (ScoreRequest, *TOKENS),
+    **dict.fromkeys(PIPELINE_TASKS, (TaskRequest,)),
 }
 # In the words of the API's routes.
 CAPABILITIES: Mapping[type[Question], tuple[str, ...]] = {
@@ -30,12 +33,20 @@ CAPABILITIES: Mapping[type[Question], tuple[str, ...]] = {
     ScoreRequest: ("rerank", "score"),
     TokenizeRequest: ("tokenize",),
     DetokenizeRequest: ("detokenize",),
+    TaskRequest: ("hf",),
+}
+# Tasks that OpenAI has routes for too.
+ALSO: Mapping[str, tuple[str, ...]] = {
+    "automatic-speech-recognition": ("audio.transcriptions", "audio.translations"),
+    "text-to-audio": ("audio.speech",),
+    "text-to-speech": ("audio.speech",),
 }
 
 
 def capabilities(card: ModelCard) -> tuple[str, ...]:
     """What the model of this card may be asked for."""
-    return tuple(word for kind in ANSWERS[card.task] for word in CAPABILITIES[kind])
+    words = (word for kind in ANSWERS[card.task] for word in CAPABILITIES[kind])
+    return (*words, *ALSO.get(card.task, ()))
 
 
 def check(card: ModelCard, request: Question) -> None:
@@ -44,10 +55,20 @@ def check(card: ModelCard, request: Question) -> None:
         asked = " or ".join(CAPABILITIES[type(request)])
         message = f"The model `{card.id}` is for {card.task}; it cannot be asked for {asked}."
         raise UnsupportedParameter(message, "model")
+    if isinstance(request, TaskRequest) and request.task != card.task:
+        message = (
+            f"The model `{card.id}` is for {card.task}; it cannot be asked for {request.task}."
+        )
+        raise UnsupportedParameter(message, "model")
 
 
 def probe(card: ModelCard) -> Question:
     """The least that shows that a loaded model answers."""
+    if card.task in PIPELINE_TASKS:
+        inputs, parameters = samples.sample(card.task)
+        return TaskRequest(
+            model=card.id, task=card.task, inputs=inputs, parameters=parameters, account="probe"
+        )
     if card.task == "embedding":
         return EmbedRequest(model=card.id, inputs=("Hello",), account="probe")
     if card.task == "rerank":
