@@ -33,9 +33,11 @@ class AudioView(ApiView):
         ask = await unhurried(request, lambda: Ask.of(self.caller.account, request))
         return await places.answer(ask, [self.request_id], lambda: self._work(question, told))
 
-    def question(self, model: str, tasks: tuple[str, ...], inputs: Any, given: Any) -> TaskRequest:
+    async def question(
+        self, model: str, tasks: tuple[str, ...], inputs: Any, given: Any
+    ) -> TaskRequest:
         """A question to a model of one of these tasks. Raises UnsupportedParameter."""
-        card = self.card(model)
+        card = await self.found(model)
         if card.task not in tasks:
             message = f"The model `{card.id}` is for {card.task}, not for {' or '.join(tasks)}."
             raise UnsupportedParameter(message, "model")
@@ -73,7 +75,7 @@ class TranscriptionsView(AudioView):
         """What is said, in its own language."""
         form = await unhurried(request, lambda: heard(request, self.task))
         tasks = ("automatic-speech-recognition",)
-        question = self.question(form.model, tasks, form.sound, form.parameters)
+        question = await self.question(form.model, tasks, form.sound, form.parameters)
         self.headers |= notes(form.ignored, self.card(form.model), form.model)
         language = str(form.parameters.get("language", ""))
         return await self.asked(
@@ -98,7 +100,7 @@ class SpeechView(AudioView):
     async def post(self, request: HttpRequest) -> HttpResponse:
         """The text, spoken."""
         body = await unhurried(request, lambda: spoken(request))
-        question = self.question(body.model, SPEAKING, body.text, {"format": body.format})
+        question = await self.question(body.model, SPEAKING, body.text, {"format": body.format})
         self.headers |= notes(body.ignored, self.card(body.model), body.model)
         return await self.asked(request, question, _file)
 
