@@ -11,6 +11,42 @@ from typing import Any
 WISHES = ("none", "preload", "pin")
 ENGINES = ("vllm", "transformers", "custom", "echo")
 TASKS = ("text-generation", "embedding", "rerank", "custom")
+# What models under these may be for besides, in the Hub's words.
+ANY_TASK = ("transformers", "custom")
+PIPELINE_TASKS = (
+    "any-to-any",
+    "audio-classification",
+    "automatic-speech-recognition",
+    "depth-estimation",
+    "document-question-answering",
+    "feature-extraction",
+    "fill-mask",
+    "image-classification",
+    "image-feature-extraction",
+    "image-segmentation",
+    "image-text-to-text",
+    "image-to-image",
+    "image-to-text",
+    "keypoint-matching",
+    "mask-generation",
+    "object-detection",
+    "question-answering",
+    "sentence-similarity",
+    "summarization",
+    "table-question-answering",
+    "text-classification",
+    "text-to-audio",
+    "text-to-speech",
+    "text2text-generation",
+    "token-classification",
+    "translation",
+    "video-classification",
+    "visual-question-answering",
+    "zero-shot-audio-classification",
+    "zero-shot-classification",
+    "zero-shot-image-classification",
+    "zero-shot-object-detection",
+)
 # How a model is made to fit, best first; `ladder.py` says what each of them takes.
 RUNGS = ("full", "8bit", "4bit", "cpu_offload", "disk_offload")
 # Settings that would let a card reach beyond its own model (files, addresses, other users'
@@ -124,7 +160,7 @@ def check_card(card: ModelCard) -> None:
     for name, value, allowed in (
         ("wish", card.wish, WISHES),
         ("engine", card.engine, ENGINES),
-        ("task", card.task, TASKS),
+        ("task", card.task, TASKS + PIPELINE_TASKS if card.engine in ANY_TASK else TASKS),
     ):
         if value not in allowed:
             raise CardError(name, f"{value!r} is not one of {', '.join(allowed)}.")

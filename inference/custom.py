@@ -19,15 +19,13 @@ from typing import Any
 from django.conf import settings
 
 from inference import jail
-from inference.catalogue import TASKS, ModelCard
+from inference.catalogue import PIPELINE_TASKS, ModelCard
 from inference.engines.custom import folder
 from inference.errors import InferenceError
 from inference.signature import Signature
 
 MAX_CODE_BYTES = 256 * 1024
 MAX_REQUIREMENTS = 50
-# Tasks with questions of their own: a chat is told by what it returns.
-ENGINES_OWN = ("text-generation", "embedding", "rerank")
 # What pip may take of the environment: where the operator's index is, and who signs for it.
 PIP = ("PIP_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy")
 PIP_CONFIGS = ("/etc/pip.conf", "/etc/xdg/pip")
@@ -226,8 +224,8 @@ def _look(made: Path, network: bool) -> Signature:
 
 
 def _offered(signature: Signature) -> Signature:
-    """Raises ValueError for a task that code cannot stand for."""
-    if signature.task and (signature.task not in TASKS or signature.task in ENGINES_OWN):
+    """Raises ValueError for a task that is none of the Hub's."""
+    if signature.task and signature.task not in PIPELINE_TASKS:
         raise ValueError(f"`TASK` is {signature.task[:50]!r}, which is none that code may have.")
     return signature
 

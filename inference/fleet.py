@@ -18,7 +18,9 @@ from inference.errors import (
     InferenceError,
     LoadFailed,
     OutOfMemory,
+    RequestError,
 )
+from inference.requests import TaskRequest
 from inference.switches import Switch, Switches
 from inference.tasks import probe
 
@@ -193,4 +195,8 @@ async def _probe(engine: Engine, card: ModelCard) -> None:
     except OutOfMemory:
         raise
     except InferenceError as error:
+        if isinstance(asked, TaskRequest) and isinstance(error, RequestError):
+            # A model may want another input than this sample. It is there, and said so.
+            logger.info("%s refuses the sample of its task: %s", card.id, error.message)
+            return
         raise LoadFailed(f"It did not answer a probe: {error.message}") from error

@@ -13,6 +13,7 @@ from django.utils import timezone
 from inference.catalogue import (
     CARD_FIELDS,
     ENGINES,
+    PIPELINE_TASKS,
     TASKS,
     WISHES,
     CardError,
@@ -76,7 +77,7 @@ class CatalogueRow(models.Model):
     aliases = models.JSONField(default=list, blank=True, help_text="Other names it answers to.")
     revision = models.CharField(max_length=100, blank=True)
     task = models.CharField(
-        max_length=50, default="text-generation", choices=[(t, t) for t in TASKS]
+        max_length=50, default="text-generation", choices=[(t, t) for t in TASKS + PIPELINE_TASKS]
     )
     engine = models.CharField(max_length=20, default="vllm", choices=[(e, e) for e in ENGINES])
     wish = models.CharField(max_length=10, default="none", choices=[(w, w) for w in WISHES])

@@ -37,22 +37,27 @@ class Shape:
     def of(cls, config: Mapping[str, Any]) -> Shape:
         """Read a Hugging Face `config.json`; nested text configs of vision models too."""
         text = config.get("text_config") or config
-        heads = int(text.get("num_attention_heads") or 1)
-        hidden = int(text.get("hidden_size") or 0)
+        heads = _number(text.get("num_attention_heads")) or 1
+        hidden = _number(text.get("hidden_size"))
         dtype = str(text.get("dtype") or text.get("torch_dtype") or "bfloat16")
         return cls(
-            layers=int(text.get("num_hidden_layers") or 0),
-            kv_heads=int(text.get("num_key_value_heads") or heads),
-            head_dim=int(text.get("head_dim") or hidden // heads),
-            context=int(text.get("max_position_embeddings") or 2048),
+            layers=_number(text.get("num_hidden_layers")),
+            kv_heads=_number(text.get("num_key_value_heads")) or heads,
+            head_dim=_number(text.get("head_dim")) or hidden // heads,
+            context=_number(text.get("max_position_embeddings")) or 2048,
             dtype_bytes=DTYPE_BYTES.get(dtype, 2),
             heads=heads,
             table=_table(text, hidden),
         )
 
 
+def _number(value: Any) -> int:
+    """Models that are no language models have lists, one number for each stage, or nothing."""
+    return value if isinstance(value, int) else 0
+
+
 def _table(config: Mapping[str, Any], hidden: int) -> int:
-    one = int(config.get("vocab_size") or 0) * hidden
+    one = _number(config.get("vocab_size")) * hidden
     return one if config.get("tie_word_embeddings") else 2 * one
 
 

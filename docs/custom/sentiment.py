@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 
+TASK = "text-classification"
 LEARNED_FROM = {
     "positive": [
         "what a wonderful day, I love it",

@@ -82,12 +82,16 @@ class ApiView(APIView):
             response = await answer(request, *args, **kwargs)
             self.headers |= self.limits()
         except Exception as exc:
-            response = error_response(exc, request, self.request_id)
+            response = self.refusal(exc, request)
         elapsed = round((time.perf_counter() - started) * 1000)
         self.headers |= self.service_headers(elapsed) | self.cors_headers(request)
         for name, value in self.headers.items():
             response[name] = value
         return response
+
+    def refusal(self, exc: Exception, request: HttpRequest) -> HttpResponse:
+        """What a failure is told as."""
+        return error_response(exc, request, self.request_id)
 
     def meter(self, model: str, requests: Sequence[Question], n: int = 1) -> Meter:
         """What counts the cost of this request, once it asks a model, and holds it to limits."""

@@ -56,13 +56,18 @@ TOO_DEEP = f"It is nested more than {MAX_DEPTH} levels deep."
 
 def read_body(request: HttpRequest) -> dict[str, Any]:
     """The body's JSON object, or a typed refusal."""
+    return decode(raw_body(request))
+
+
+def raw_body(request: HttpRequest) -> bytes:
+    """The body's bytes. Raises BodyTooLarge."""
     try:
         raw = request.body
     except RequestDataTooBig as exc:
         raise BodyTooLarge(_too_large()) from exc
     if len(raw) > settings.MAX_BODY_BYTES:
         raise BodyTooLarge(_too_large())
-    return decode(raw)
+    return raw
 
 
 async def unhurried(request: HttpRequest, work: Callable[[], T]) -> T:

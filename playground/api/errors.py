@@ -31,14 +31,15 @@ def json_bytes(content: bytes, status: int = 200) -> HttpResponse:
 
 def error_response(exc: Exception, request: HttpRequest, request_id: str) -> HttpResponse:
     """OpenAI's error JSON for any exception."""
-    exc = _translated(exc, request)
+    exc = translated(exc, request)
     response = json_response(errors.error_body(exc, request_id), errors.row_of(exc).status)
     for name, value in errors.error_headers(exc).items():
         response[name] = value
     return response
 
 
-def _translated(exc: Exception, request: HttpRequest) -> Exception:
+def translated(exc: Exception, request: HttpRequest) -> Exception:
+    """DRF's exceptions in our words."""
     if isinstance(exc, exceptions.MethodNotAllowed):
         return errors.WrongMethod(
             f"Not allowed to {request.method} on {request.path[:200]}. "

@@ -119,6 +119,11 @@ def _with(message: Message, i: int, found: dict[Place, str]) -> Message:
 
 
 async def _picture(place: Place, address: str, left: Budget) -> str:
+    param = f"messages[{place[0]}].content[{place[1]}].image_url.url"
+    return await picture_at(address, param, left)
+
+
+async def picture_at(address: str, param: str, left: Budget) -> str:
     """A `data:` URL, or a refusal that says where and why."""
     try:
         async with asyncio.timeout(settings.REMOTE_MEDIA_SECONDS), _places:
@@ -130,7 +135,6 @@ async def _picture(place: Place, address: str, left: Budget) -> str:
         reason = str(exc)
     except (httpx.HTTPError, httpx.InvalidURL, OSError):
         reason = "its server does not answer as one should"
-    param = f"messages[{place[0]}].content[{place[1]}].image_url.url"
     checks.bad(param, f"the picture could not be fetched: {reason}.", "invalid_image_url")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+from huggingface_hub import InferenceClient
 from openai import OpenAI
+from PIL import Image
 
 from tests.api.asking import CHAT, error_of, user
 from tests.conftest import MakeServer
@@ -137,6 +141,45 @@ def test_the_chat_of_the_examples(site: Site) -> None:
     assert (about["engine"], about["tier"], about["state"]) == ("custom", "C", "ready")
     assert "seed" in about["supported_parameters"]
     assert "temperature" not in about["supported_parameters"]
+
+
+def test_the_classifier_of_the_examples(site: Site) -> None:
+    model = site.approved("sentiment", (EXAMPLES / "sentiment.py").read_text())
+    address = f"{site.server.url}/hf/models/{model}"
+    client = InferenceClient(address, token="any", timeout=90)
+    best = client.text_classification("I love this beautiful film", top_k=1)
+    assert [(each.label, each.score > 0.5) for each in best] == [("positive", True)]
+    wrong = httpx.post(address, json={"inputs": "x", "parameters": {"top_k": "two"}})
+    assert wrong.status_code == 400 and wrong.json()["param"] == "parameters.top_k"
+    assert httpx.get(address).json()["task"] == "text-classification"
+
+
+def test_the_picture_of_the_examples(site: Site) -> None:
+    """By types of its own: JSON in, or the picture by itself; a picture out."""
+    model = site.approved("poster", (EXAMPLES / "poster.py").read_text())
+    address = f"{site.server.url}/hf/models/{model}"
+    into = io.BytesIO()
+    Image.new("RGB", (3, 2), (200, 100, 7)).save(into, format="PNG")
+    parameters = {"bits": 1, "invert": True}
+    body = {"inputs": base64.b64encode(into.getvalue()).decode(), "parameters": parameters}
+    answers = [
+        (httpx.post(address, json=body, timeout=90), (127, 255, 255)),
+        (httpx.post(address, content=into.getvalue(), timeout=90), (192, 64, 0)),
+    ]
+    for answer, colour in answers:
+        assert answer.headers["content-type"] == "image/png", answer.text
+        with Image.open(io.BytesIO(answer.content)) as image:
+            assert image.size == (3, 2) and image.getpixel((0, 0)) == colour
+    for wrong, param in (
+        ({"inputs": "no base64!"}, "inputs"),
+        ({"inputs": body["inputs"], "parameters": {"bits": 9}}, "parameters.bits"),
+        ({"inputs": body["inputs"], "parameters": {"colour": 9}}, "parameters.colour"),
+        ({"parameters": {"bits": 1}}, "inputs"),
+    ):
+        refused = httpx.post(address, json=wrong, timeout=90)
+        assert refused.status_code == 400 and refused.json()["param"] == param, refused.text
+    asked = site.ask(model, "hello")
+    assert asked.status_code == 400 and error_of(asked)["code"] == "unsupported_parameter"
 
 
 def test_code_finds_nothing_and_harms_nobody(site: Site) -> None:

@@ -33,7 +33,7 @@ DOOR = {
     "/accounts/password/reset/done/", "/accounts/password/reset/key/done/", "/accounts/inactive/",
     "/accounts/confirm-email/", "/accounts/3rdparty/login/cancelled/",
 }  # fmt: skip
-PUBLIC = {*PROBES, *BOARD, *DOOR, "/v1/openapi.json", "/docs/api", "/privacy"}
+PUBLIC = {*PROBES, *BOARD, *DOOR, "/v1/openapi.json", "/hf/openapi.json", "/docs/api", "/privacy"}
 SOON_OVER = """
 from datetime import timedelta
 from django.utils import timezone

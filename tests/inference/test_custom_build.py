@@ -89,6 +89,7 @@ def test_wheels_that_are_not_there_are_told(wheels: Path, requirements: str, sai
 @pytest.mark.jail
 def test_a_task_is_one_of_the_hubs(wheels: Path) -> None:
     code = "TASK = {!r}\ndef load(): pass\ndef run(model, text: str): pass\n"
+    assert custom.build(code.format("summarization"), "").task == "summarization"
     for task in ("embedding", "anything", 5):
         with pytest.raises(custom.CustomError):
             custom.build(code.format(task), "")

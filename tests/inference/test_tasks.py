@@ -6,12 +6,13 @@ import asyncio
 from array import array
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
 
-from inference.catalogue import TASKS, CardError, ModelCard, check_card
+from inference.catalogue import PIPELINE_TASKS, TASKS, CardError, ModelCard, check_card
 from inference.errors import ContextLengthExceeded, UnsupportedParameter
 from inference.requests import (
     DetokenizeRequest,
@@ -20,6 +21,7 @@ from inference.requests import (
     Output,
     Question,
     ScoreRequest,
+    TaskRequest,
     TokenizeRequest,
 )
 from inference.service import InferenceService
@@ -95,7 +97,7 @@ async def test_leaving_many_vectors_frees_the_place(service: InferenceService) -
     await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASKS + PIPELINE_TASKS)
 def test_every_task_has_a_probe_that_it_answers(task: str) -> None:
     asked = probe(card(task))
     # What somebody's own code can be asked, only that code knows.
@@ -103,6 +105,18 @@ def test_every_task_has_a_probe_that_it_answers(task: str) -> None:
     if asked is not None:
         check(card(task), asked)
     assert capabilities(card(task))
+
+
+def test_a_model_is_asked_for_its_own_task_only() -> None:
+    asked = TaskRequest(model="translation", task="summarization", inputs="a")
+    with pytest.raises(UnsupportedParameter, match="cannot be asked for summarization"):
+        check(card("translation"), asked)
+
+
+def test_other_tasks_are_for_transformers_only() -> None:
+    with pytest.raises(CardError):
+        check_card(card("translation"))
+    check_card(replace(card("translation"), engine="transformers"))
 
 
 def test_an_unknown_task_is_no_card() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from inference.engines.pictures import measured
@@ -72,16 +73,33 @@ def sound(value: Any, rate: int, param: str = "inputs") -> NDArray[np.float32]:
     return mono if own_rate == rate else soxr.resample(mono, own_rate, rate)
 
 
-def wav(samples: NDArray[Any], rate: int) -> Media:
-    """The sound as a WAV file of 16 bits; `samples` are one channel, or channels by samples."""
+# How files of each format are written, and what they are called.
+WRITTEN: Mapping[str, tuple[str, str | None, str]] = {
+    "wav": ("WAV", "PCM_16", "audio/wav"),
+    "flac": ("FLAC", "PCM_16", "audio/flac"),
+    "mp3": ("MP3", None, "audio/mpeg"),
+    "opus": ("OGG", "OPUS", "audio/ogg"),
+    "pcm": ("RAW", "PCM_16", "audio/pcm"),
+}
+# Opus knows a few rates only, and OpenAI's raw samples are of one.
+RATES = {"opus": 48_000, "pcm": 24_000}
+
+
+def written(samples: NDArray[Any], rate: int, form: str = "wav") -> Media:
+    """The sound as a file; `samples` are one channel, or channels by samples."""
     import numpy as np
     import soundfile
+    import soxr
 
     if not np.isfinite(samples).all():
         raise EngineError("The model answered with a sound that has no numbers in it.")
+    channels = np.atleast_2d(samples).T
+    if (fitting := RATES.get(form, rate)) != rate:
+        channels, rate = soxr.resample(channels, rate, fitting), fitting
+    kind, subtype, content_type = WRITTEN[form]
     into = io.BytesIO()
-    soundfile.write(into, np.atleast_2d(samples).T, rate, format="WAV", subtype="PCM_16")
-    return Media(into.getvalue(), "audio/wav")
+    soundfile.write(into, channels, rate, format=kind, subtype=subtype)
+    return Media(into.getvalue(), content_type)
 
 
 def frames(value: Any, count: int, every: int, param: str = "inputs") -> list[NDArray[np.uint8]]:

@@ -114,7 +114,7 @@ class AnyToAny(MixedKind):
             if isinstance(made := each.get("generated_image"), Image):
                 each["generated_image"] = media.png(made)
             if (made := each.get("generated_audio")) is not None:
-                each["generated_audio"] = media.wav(made, self._rate())
+                each["generated_audio"] = media.written(made, self._rate())
         return found
 
 

@@ -124,7 +124,7 @@ class VisualQuestionAnswering(Kind):
         [(picture, question)] = inputs
         encoded = self.reader(picture, question, return_tensors="pt").to(self.model.device)
         with torch.inference_mode():
-            if self.model.can_generate() or hasattr(self.model, "generate_text"):
+            if self.model.can_generate():
                 ids = self.model.generate(**encoded, max_new_tokens=32)
                 answer = self.reader.batch_decode(ids, skip_special_tokens=True)[0].strip()
                 return [[{"answer": answer, "score": 1.0}]]

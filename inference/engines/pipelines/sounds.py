@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from inference.engines.program import Call
+from inference.errors import UnsupportedParameter
 
 from . import media
 from .kind import PipelineKind, labels, ranked, sampled, template, text
@@ -13,6 +14,8 @@ from .kind import PipelineKind, labels, ranked, sampled, template, text
 WINDOW_SECONDS = 30.0
 DEFAULT_LABELS = 5
 GENERATION = "generation_parameters"
+# What a model of many languages is told besides.
+WORDS = ("language", "task")
 
 
 class SoundKind(PipelineKind):
@@ -57,8 +60,13 @@ class SpeechRecognition(SoundKind):
         return super().ask(inputs, self._timed(options, long))
 
     def options(self, call: Call) -> dict[str, Any]:
-        found = {k: v for k, v in call.parameters.items() if k != GENERATION}
-        return found | {"generate_kwargs": sampled(call.parameters, GENERATION)}
+        found = {k: v for k, v in call.parameters.items() if k not in (GENERATION, *WORDS)}
+        said = {k: call.parameters[k] for k in WORDS if k in call.parameters}
+        if said and self.pipe.type != "seq2seq_whisper":
+            name = "model" if "task" in said else "language"
+            reason = "This model writes what it hears, in the one way that it was trained for."
+            raise UnsupportedParameter(reason, name)
+        return found | {"generate_kwargs": sampled(call.parameters, GENERATION) | said}
 
     def write(self, result: Any, call: Call) -> Any:
         if not call.parameters.get("return_timestamps"):
@@ -94,7 +102,7 @@ class TextToAudio(PipelineKind):
         return text(call.inputs)
 
     def options(self, call: Call) -> dict[str, Any]:
-        given = {k: v for k, v in call.parameters.items() if k != GENERATION}
+        given = {k: v for k, v in call.parameters.items() if k not in (GENERATION, "format")}
         chosen = sampled({GENERATION: given | (call.parameters.get(GENERATION) or {})}, GENERATION)
         found: dict[str, Any] = {"generate_kwargs": chosen} if chosen else {}
         if self.pipe.model.config.model_type == "speecht5":
@@ -102,7 +110,8 @@ class TextToAudio(PipelineKind):
         return found
 
     def write(self, result: Any, call: Call) -> Any:
-        return media.wav(result["audio"], int(result["sampling_rate"]))
+        form = call.parameters.get("format", "wav")
+        return media.written(result["audio"], int(result["sampling_rate"]), form)
 
     def _nobody(self) -> Any:
         """SpeechT5 speaks in somebody's voice; this is the middle of all of them."""

@@ -13,6 +13,8 @@ from .kind import Kind, PipelineKind, labels, template, text
 # Their positions begin after the padding token's.
 SHIFTED = {"camembert", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta"}
 DEFAULT_LABELS = 5
+# Every model spells its own; callers may write either of the usual two.
+MASKS = ("[MASK]", "<mask>")
 
 
 def longest(tokenizer: Any, config: Any) -> int | None:
@@ -72,8 +74,12 @@ class FillMask(TextKind):
     """[{score, token, token_str, sequence}, …]; one such list for each of several masks."""
 
     def read(self, call: Call) -> Any:
-        found = super().read(call)
         mask = self.pipe.tokenizer.mask_token
+        spelled = call.inputs
+        if isinstance(spelled, str):
+            for other in MASKS:
+                spelled = spelled.replace(other, mask)
+        found = super().read(Call(call.task, spelled, call.parameters))
         if mask not in found:
             raise InvalidRequest(f"The text has no {mask} to fill.", "inputs")
         return found

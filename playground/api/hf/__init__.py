@@ -1,0 +1,5 @@
+"""Hugging Face's inference API: `POST /hf/models/{id}`, typed by that project's own dataclasses.
+
+`kinds` says which types a task has, `typed` holds a value against a type, `reading` makes a request
+of a body, `answers` a response of a result; `generation` is text in the words of that API.
+"""

@@ -1,0 +1,161 @@
+"""What each task takes: the shape of its inputs, and the dataclass of its parameters.
+
+The dataclasses are those that `huggingface_hub` generates from the Hub's own schemas.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from . import types as ours
+
+# What a body holds under `inputs`.
+Inputs = Literal["text", "picture", "sound", "film", "fields", "pictures", "messages"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One task. `fields` name what is inside of inputs that are an object, and which of them are
+    pictures. `flat`: its parameters may stand beside `inputs` as well."""
+
+    inputs: Inputs
+    parameters: str
+    output: str = ""
+    fields: tuple[str, ...] = ()
+    flat: bool = False
+
+
+PAGE = ("image", "question")
+KINDS: Mapping[str, Kind] = {
+    "any-to-any": Kind("messages", "AnyToAnyParameters", "AnyToAnyOutputElement"),
+    "audio-classification": Kind(
+        "sound", "AudioClassificationParameters", "AudioClassificationOutputElement"
+    ),
+    "automatic-speech-recognition": Kind(
+        "sound", "AutomaticSpeechRecognitionParameters", "AutomaticSpeechRecognitionOutput"
+    ),
+    "depth-estimation": Kind("picture", "NoParameters", "DepthEstimationOutput"),
+    "document-question-answering": Kind(
+        "fields",
+        "DocumentQuestionAnsweringParameters",
+        "DocumentQuestionAnsweringOutputElement",
+        PAGE,
+    ),
+    "feature-extraction": Kind("text", "FeatureExtractionInput", flat=True),
+    "fill-mask": Kind("text", "FillMaskParameters", "FillMaskOutputElement"),
+    "image-classification": Kind(
+        "picture", "ImageClassificationParameters", "ImageClassificationOutputElement"
+    ),
+    "image-feature-extraction": Kind("picture", "ImageFeatureExtractionParameters"),
+    "image-segmentation": Kind(
+        "picture", "ImageSegmentationParameters", "ImageSegmentationOutputElement"
+    ),
+    "image-text-to-text": Kind("messages", "ImageTextToTextParameters", "ImageToTextOutput"),
+    "image-to-image": Kind("picture", "NoParameters"),
+    "image-to-text": Kind("picture", "ImageToTextParameters", "ImageToTextOutput"),
+    "keypoint-matching": Kind(
+        "pictures", "KeypointMatchingParameters", "KeypointMatchingOutputElement"
+    ),
+    "mask-generation": Kind("picture", "MaskGenerationParameters", "MaskGenerationOutputElement"),
+    "object-detection": Kind(
+        "picture", "ObjectDetectionParameters", "ObjectDetectionOutputElement"
+    ),
+    "question-answering": Kind(
+        "fields",
+        "QuestionAnsweringParameters",
+        "QuestionAnsweringOutputElement",
+        ("context", "question"),
+    ),
+    "sentence-similarity": Kind("fields", "NoParameters", fields=("sentences", "source_sentence")),
+    "summarization": Kind("text", "SummarizationParameters", "SummarizationOutput"),
+    "table-question-answering": Kind(
+        "fields",
+        "TableQuestionAnsweringParameters",
+        "TableQuestionAnsweringOutputElement",
+        ("query", "table"),
+    ),
+    "text-classification": Kind(
+        "text", "TextClassificationParameters", "TextClassificationOutputElement"
+    ),
+    "text-to-audio": Kind("text", "TextToAudioParameters", "TextToAudioOutput"),
+    "text-to-speech": Kind("text", "TextToSpeechParameters", "TextToSpeechOutput"),
+    "text2text-generation": Kind(
+        "text", "Text2TextGenerationParameters", "Text2TextGenerationOutput"
+    ),
+    "token-classification": Kind(
+        "text", "TokenClassificationParameters", "TokenClassificationOutputElement"
+    ),
+    "translation": Kind("text", "TranslationParameters", "TranslationOutput"),
+    "video-classification": Kind(
+        "film", "VideoClassificationParameters", "VideoClassificationOutputElement"
+    ),
+    "visual-question-answering": Kind(
+        "fields",
+        "VisualQuestionAnsweringParameters",
+        "VisualQuestionAnsweringOutputElement",
+        PAGE,
+    ),
+    "zero-shot-audio-classification": Kind(
+        "sound", "ZeroShotAudioClassificationParameters", "ZeroShotImageClassificationOutputElement"
+    ),
+    "zero-shot-classification": Kind(
+        "text", "ZeroShotClassificationParameters", "ZeroShotClassificationOutputElement"
+    ),
+    "zero-shot-image-classification": Kind(
+        "picture",
+        "ZeroShotImageClassificationParameters",
+        "ZeroShotImageClassificationOutputElement",
+    ),
+    "zero-shot-object-detection": Kind(
+        "picture", "ZeroShotObjectDetectionParameters", "ZeroShotObjectDetectionOutputElement"
+    ),
+}
+# Models that write and embed, served by other engines too.
+TEXT_GENERATION = Kind("text", "TextGenerationInputGenerateParameters", "TextGenerationOutput")
+# The input's own fields, where parameters stand beside them.
+NOT_PARAMETERS = frozenset({"inputs"})
+# Parameters that other text models' tasks call `generate_parameters` are these of speech.
+GENERATION = "TextToAudioGenerationParameters"
+# The client of Hugging Face sends these at the top of a speech's parameters.
+SPEECH = ("text-to-audio", "text-to-speech")
+
+
+@cache
+def of_name(name: str) -> type:
+    """A dataclass by its name: ours, or else `huggingface_hub`'s."""
+    if hasattr(ours, name):
+        found: type = getattr(ours, name)
+        return found
+    from huggingface_hub.inference._generated import types as generated
+
+    found = getattr(generated, name)
+    return found
+
+
+@cache
+def fields_of(name: str) -> Mapping[str, tuple[Any, bool]]:
+    """The fields of a dataclass: type, and whether it must be given."""
+    cls = of_name(name)
+    import sys
+
+    hints = typing.get_type_hints(cls, vars(sys.modules[cls.__module__]))
+    return {
+        field.name: (hints[field.name], field.default is dataclasses.MISSING)
+        for field in dataclasses.fields(cls)
+        if field.name not in NOT_PARAMETERS
+    }
+
+
+@cache
+def parameters_of(task: str) -> Mapping[str, tuple[Any, bool]]:
+    """The parameters of a task."""
+    kind = TEXT_GENERATION if task == "text-generation" else KINDS[task]
+    found = dict(fields_of(kind.parameters))
+    if task in SPEECH:
+        found |= fields_of(GENERATION)
+    return found
