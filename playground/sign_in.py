@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.adapter import DefaultAccountAdapter, get_adapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.functional import SimpleLazyObject
 
 from playground.accounts.identity import client_address
 from playground.accounts.models import Invitation
@@ -35,6 +36,15 @@ def invited(request: HttpRequest) -> Invitation | None:
 def of_a_domain(email: str) -> bool:
     """Whether an address belongs to one of SIGNUP_DOMAINS."""
     return email.rpartition("@")[2].lower() in settings.SIGNUP_DOMAINS
+
+
+def doors(request: HttpRequest) -> dict[str, Any]:
+    """For templates: whether a visitor may make an account."""
+
+    def is_open() -> bool:
+        return bool(get_adapter(request).is_open_for_signup(request))
+
+    return {"signup_is_open": SimpleLazyObject(is_open)}
 
 
 class AccountAdapter(DefaultAccountAdapter):

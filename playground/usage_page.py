@@ -19,7 +19,7 @@ from playground.accounts.directory import directory
 from playground.accounts.identity import group_account, user_account
 from playground.accounts.models.records import COUNTED
 from playground.accounts.quotas import ledger
-from playground.accounts.usage.reports import COLUMNS, Line, Report
+from playground.accounts.usage.reports import COLUMNS, Line, Report, total
 from playground.errors import DatabaseUnavailable
 from playground.people import signed_in
 
@@ -61,15 +61,16 @@ def usage(request: HttpRequest) -> HttpResponse:
     """What was used, by time and by whatever else."""
     report, everybody = asked(request)
     names = [n for n in BREAKDOWNS if everybody or n in ("model", "key")]
+    moments = report.lines("time")
     tables = [(name, BREAKDOWNS[name], report.lines(name)) for name in names]
     context: dict[str, Any] = {
         "report": report,
         "everybody": everybody,
-        "total": report.total(),
-        "bars": bars(report),
+        "total": total(moments),
+        "bars": bars(report, moments),
         "width": WIDTH,
         "height": HEIGHT,
-        "most": max((line.tokens for line in report.lines("time")), default=0),
+        "most": max((line.tokens for line in moments), default=0),
         "until": timezone.localtime(),
         "tables": tables,
         "ranges": [(days, words, link(request.GET, days=days)) for days, words in RANGES.items()],
@@ -138,9 +139,9 @@ def link(query: QueryDict, **changes: Any) -> str:
     return f"?{changed.urlencode()}"
 
 
-def bars(report: Report) -> list[Bar]:
+def bars(report: Report, used: list[Line]) -> list[Bar]:
     """The chart: prompts below, answers on top of them."""
-    lines = {timezone.localtime(line.id): line for line in report.lines("time")}
+    lines = {timezone.localtime(line.id): line for line in used}
     most = max((line.tokens for line in lines.values()), default=0) or 1
     moments = list(times(report))
     step = WIDTH / len(moments)

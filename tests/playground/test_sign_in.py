@@ -116,6 +116,7 @@ def test_nobody_signs_up_where_it_is_closed(client: Client, settings: Any) -> No
 
 def test_anybody_signs_up_where_it_is_open(client: Client, settings: Any) -> None:
     settings.SIGNUP = "open"
+    assert "Sign up" in client.get("/accounts/login/").text
     assert sign_up(client, "alice").status_code == 302 and signed_in(client)
 
 

@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.db.models import Sum
 from django.test import Client
 from django.utils import timezone
 
+from playground import usage_page
 from playground.accounts import privacy
+from playground.accounts.directory import Directory
 from playground.accounts.models import ApiKey, Group, UsageRecord, UsageSum
 from playground.accounts.models.records import COUNTED
 from playground.accounts.usage.recording import tidy
@@ -109,8 +112,14 @@ def test_what_is_old_is_pruned_and_days_stay(settings: Any) -> None:
     assert UsageRecord.objects.count() == 1
 
 
+def away() -> Any:
+    """A thread's connection of its own would keep the test database from being dropped."""
+    raise OperationalError("not for threads of tests")
+
+
 @pytest.fixture
-def pages(settings: Any, tmp_path: Path) -> None:
+def pages(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_page, "directory", Directory(away, away))
     settings.STATIC_ROOT = tmp_path
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}

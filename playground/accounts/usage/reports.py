@@ -76,8 +76,7 @@ class Report:
 
     def total(self) -> Line:
         """All of it."""
-        found = self.sums().aggregate(**{name: Sum(name) for name in COUNTED})
-        return Line(None, "", {name: found[name] or 0 for name in COUNTED})
+        return total(self.lines("time"))
 
     def lines(self, by: str) -> list[Line]:
         """By model, key, group or person (the most tokens first), or by time."""
@@ -89,6 +88,11 @@ class Report:
         if by == "time":
             return sorted(lines, key=lambda line: line.id)
         return sorted(lines, key=lambda line: (-line.tokens, line.label))[:MOST_ROWS]
+
+
+def total(lines: list[Line]) -> Line:
+    """All of them together."""
+    return Line(None, "", {name: sum(line.amounts[name] for line in lines) for name in COUNTED})
 
 
 def _names(by: str, values: list[Any]) -> dict[Any, str]:
