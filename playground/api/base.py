@@ -19,6 +19,7 @@ from inference import InferenceService, ModelCard, ModelStatus, errors, get_serv
 from inference.requests import Question, new_request_id
 from playground.accounts.access import Caller
 from playground.accounts.counting import counted
+from playground.accounts.quotas import ledger
 from playground.accounts.usage import Meter
 from playground.finding import may_add
 from playground.limits import Allowance, limit_headers
@@ -115,13 +116,27 @@ class ApiView(APIView):
         return [s for s in get_service().models() if self.caller.terms_for(s.card.id)]
 
     def limits(self) -> dict[str, str]:
-        """What the caller may still ask of models: places in the queue, after this answer."""
+        """What the caller may still ask of the model, after this answer.
+
+        Where nobody set how many requests a minute there may be, those that may wait are told.
+        """
         if not self.model:
             return {}
+        left = ledger.left(self.caller, self.model)
+        if "requests" not in left:
+            left["requests"] = self._places()
+        return {
+            name: value
+            for kind, allowance in left.items()
+            for name, value in limit_headers(allowance, kind).items()
+        }
+
+    def _places(self) -> Allowance:
+        """Places in the queue."""
         share = get_service().queue_share(self.caller.account, self.model)
         own = self.caller.queue_places(self.model)
         limit = share.limit if own is None else own
-        return limit_headers(Allowance(limit, max(0, limit - share.taken), share.free_in))
+        return Allowance(limit, max(0, limit - share.taken), share.free_in)
 
     def service_headers(self, elapsed_ms: int) -> dict[str, str]:
         """What users of OpenAI put into their bug reports. The id is ours, never the caller's."""

@@ -61,6 +61,8 @@ def test_requests_over_the_limit_are_refused_with_the_time_to_come_back(
     with httpx.Client(base_url=guarded.url, headers=headers) as client:
         said = [client.post(TEXT, json={"prompt": "x", "stream": i % 2 == 0}) for i in range(5)]
     assert [each.status_code for each in said] == [200, 200, 200, 429, 429]
+    left = [each.headers["x-ratelimit-remaining-requests"] for each in said]
+    assert left == ["2", "1", "0", "0", "0"]
     error = error_of(said[3])
     assert (error["code"], error["type"]) == ("rate_limit_exceeded", "requests")
     assert "3 requests a minute" in error["message"]
@@ -75,8 +77,10 @@ def test_tokens_are_counted_and_promised(guarded: RunningServer) -> None:
     headers = member(guarded, "thrifty", *ONLY, "--tokens-per-minute", "150")
     body = {"messages": user("a b c"), "max_tokens": 3}
     with httpx.Client(base_url=guarded.url, headers=headers) as client:
-        for _ in range(25):
-            assert client.post(CHAT, json=body).status_code == 200
+        said = [client.post(CHAT, json=body) for _ in range(25)]
+        assert {each.status_code for each in said} == {200}
+        left = [int(each.headers["x-ratelimit-remaining-tokens"]) for each in said]
+        assert left == [150 - 6 * (i + 1) for i in range(25)]
         over = client.post(CHAT, json=body)
         assert error_of(over)["code"] == "rate_limit_exceeded"
         assert over.headers["x-ratelimit-limit-tokens"] == "150"

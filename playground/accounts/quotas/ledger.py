@@ -170,6 +170,19 @@ class Ledger:
             for account, limits, _ in self._limited(caller, terms)
         }
 
+    def left(self, caller: Caller, model: str) -> dict[str, Allowance]:
+        """What a caller may still ask of a model, by kind of limit: of several, the tightest."""
+        terms = caller.terms_for(model)
+        if terms is None:
+            return {}
+        found: dict[str, Allowance] = {}
+        for kinds in self.allowances(caller, terms).values():
+            for kind, allowance in kinds.items():
+                known = found.get(kind)
+                if known is None or allowance.remaining < known.remaining:
+                    found[kind] = allowance
+        return found
+
     def note(self, model: str, device_seconds: float) -> None:
         """What a request of a model has cost."""
         self.largest[model] = max(device_seconds, FADING * self.largest.get(model, 0.0))
