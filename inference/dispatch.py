@@ -91,7 +91,7 @@ class Dispatcher:
             return await future
         except BaseException:
             self.scheduler.cancel(request_id, self._clock())
-            self.finish(request_id)
+            self.finish(request_id, ran=False)
             raise
         finally:
             self._granted.pop(request_id, None)
@@ -109,10 +109,10 @@ class Dispatcher:
             # It may have been told to stop before it could be.
             asyncio.get_running_loop().call_soon(self.step)
 
-    def finish(self, request_id: str, tokens: int = 0) -> None:
+    def finish(self, request_id: str, tokens: int = 0, ran: bool = True) -> None:
         """The request ended, for whatever reason. Again is no error."""
         self._stops.pop(request_id, None)
-        self.scheduler.finish(request_id, self._clock(), tokens)
+        self.scheduler.finish(request_id, self._clock(), tokens, ran)
         if not self.scheduler.running:
             self._idle.set()
         if self.scheduler.queues or self.scheduler.retired:
@@ -178,7 +178,7 @@ class Dispatcher:
         future = self._granted.get(request_id)
         if future is None or future.done():
             # The caller left between the decision and now.
-            self.scheduler.finish(request_id, self._clock())
+            self.scheduler.finish(request_id, self._clock(), ran=False)
             return
         future.set_result(replica_id)
 

@@ -125,7 +125,8 @@ class Run:
         if not self._finished:
             self._finished = True
             self._settle()
-            self._dispatcher.finish(self._request.request_id, self._count)
+            ran = self._stream is not None
+            self._dispatcher.finish(self._request.request_id, self._count, ran)
 
     async def outputs(self) -> AsyncGenerator[Output, None]:
         """The answer, over as many turns as it takes."""

@@ -72,10 +72,11 @@ class Scheduler(State):
             self.fairness.charge(ticket.account, -cost)
             self.fairness.leave(ticket.account, now)
 
-    def finish(self, request_id: str, now: float, tokens: int = 0) -> None:
+    def finish(self, request_id: str, now: float, tokens: int = 0, ran: bool = True) -> None:
         """A running request ended, for whatever reason: its lease is free.
 
-        `tokens` is what other policies charge by; this one goes by device-seconds.
+        `tokens` is what other policies charge by; this one goes by device-seconds. One that never
+        `ran` says nothing of how long answers take.
         """
         lease = self._release(request_id, now)
         if lease is None:
@@ -87,7 +88,8 @@ class Scheduler(State):
         self.fairness.charge(lease.ticket.account, cost * width - (known.cost.value or 0.0))
         self.fairness.leave(lease.ticket.account, now)
         self.charge_lane(lease.ticket.lane, cost * width, now)
-        known.answered(seconds, cost * width)
+        if ran:
+            known.answered(seconds, cost * width)
 
     def preempted(self, request_id: str, now: float, generated: int) -> None:
         """A running request was stopped with `generated` tokens in all and waits again.

@@ -230,3 +230,15 @@ def test_position_counts_from_one_and_ends_with_the_grant() -> None:
     assert [s.position(str(i)) for i in range(3)] == [1, 2, 3]
     settle(s, 3.0)
     assert [s.position(str(i)) for i in range(3)] == [None, 1, 2]
+
+
+def test_who_never_ran_says_nothing_of_how_long_answers_take() -> None:
+    s = scheduler(model("a"))
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    s.finish("1", 8.0)
+    ask(s, "a", "2", now=9.0)
+    settle(s, 9.0)
+    s.finish("2", 9.0, ran=False)
+    assert s.estimates.of("a").hold.value == 8.0
+    assert not s.running
