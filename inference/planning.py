@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from inference.decisions import Load, Model
-from inference.placement import Placement, place
+from inference.placement import Placement, free_bytes, place
 from inference.replica import Replica, ReplicaState
 from inference.sizing import Need
 from inference.state import State
@@ -27,7 +27,7 @@ class Plan:
 
 
 class _Tables:
-    """What stands on the devices: `present` now and from now on, `future` once all is done."""
+    """What stands on the devices: `present` in this moment, `future` once all is done."""
 
     def __init__(self, state: State, gone: list[int]) -> None:
         self.present = list(state.replicas.values())
@@ -39,17 +39,25 @@ class _Tables:
         """These replicas will go."""
         self.future = [r for r in self.future if r.id not in gone]
 
+    def begin(self, model: Model, spot: Placement) -> None:
+        """The model's load begins there."""
+        self.present.append(_standing(model, spot))
+        self.claim(model, spot)
+
     def claim(self, model: Model, spot: Placement) -> None:
         """The model will stand there."""
-        claimed = Replica(0, model.id, spot.devices, model.need.bytes_per_device, 0, 0.0)
-        self.present.append(claimed)
-        self.future.append(claimed)
+        self.future.append(_standing(model, spot))
+
+
+def _standing(model: Model, spot: Placement) -> Replica:
+    return Replica(0, model.id, spot.devices, model.need.bytes_per_device, 0, 0.0)
 
 
 def plan(state: State, now: float) -> Plan:
     """Loads, wakes and evictions, for the models that want a place in the order of `_wanting`.
 
-    1. It fits beside what is resident: load it (or wake it, where it sleeps).
+    1. It fits beside what is resident, and beside what will be: load it (or wake it, where it
+       sleeps), also while others drain.
     2. It fits once something that is already going is gone: wait for that.
     3. Others can make room: the idle ones go, the busy ones close.
     4. Otherwise it waits for somebody to become evictable.
@@ -72,9 +80,9 @@ def _find_place(state: State, planned: Plan, tables: _Tables, model: Model, now:
     if model.need in tables.hopeless:
         return
     asleep = _sleeping(state, planned, model)
-    if spot := _place(state, model, tables.present, asleep):
+    if spot := _place_now(state, model, tables, asleep):
         _bring_up(state, planned, model, spot, asleep)
-        tables.claim(model, spot)
+        tables.begin(model, spot)
         return
     candidates = _evictable(state, model, tables.future)
     spot = _place(state, model, tables.future, asleep, candidates)
@@ -102,6 +110,20 @@ def _bring_up(
         return
     number = state.next_replica + len(planned.loads)
     planned.loads.append(Load(number, model.id, spot.devices, model.need))
+
+
+def _place_now(
+    state: State, model: Model, tables: _Tables, asleep: Replica | None
+) -> Placement | None:
+    """Where it fits at once, on devices where it takes nothing that others wait for."""
+    present, future = (
+        [r for r in each if asleep is None or r.id != asleep.id]
+        for each in (tables.present, tables.future)
+    )
+    free = free_bytes(state.devices, future)
+    allowed = [d for d in state.devices if asleep is None or d.id in asleep.devices]
+    devices = [d for d in allowed if free[d.id] >= model.need.bytes_per_device]
+    return place(model.need, devices, present)
 
 
 def _place(

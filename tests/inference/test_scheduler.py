@@ -7,7 +7,7 @@ from inference.decisions import Limits, Ticket
 from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull
 from inference.replica import ReplicaState
 from inference.requests import Lane
-from tests.inference.scheduling import ask, model, resident, scheduler, settle
+from tests.inference.scheduling import ask, model, resident, scheduler, settle, step
 
 
 def test_first_request_loads_its_model_and_is_granted() -> None:
@@ -242,3 +242,31 @@ def test_who_never_ran_says_nothing_of_how_long_answers_take() -> None:
     s.finish("2", 9.0, ran=False)
     assert s.estimates.of("a").hold.value == 8.0
     assert not s.running
+
+
+def test_what_fits_is_loaded_while_others_drain() -> None:
+    s = scheduler(model("a"), model("b"), model("small", 3), limits=Limits(slice=10.0))
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    ask(s, "b", "2", now=1.0)
+    step(s, 50.0)
+    # `a` drains for `b`. `small` fits beside `a` now and beside `b` later.
+    assert s.replicas[next(iter(s.running.values())).replica].closing
+    ask(s, "small", "3", now=51.0)
+    assert [load.model for load in step(s, 51.0)] == ["small"]
+    s.finish("1", 60.0)
+    settle(s, 60.0)
+    assert resident(s) == {"b", "small"}
+
+
+def test_nobody_loads_where_another_waits_for_the_room() -> None:
+    s = scheduler(model("a"), model("b", 9), model("small", 3), limits=Limits(slice=10.0))
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    ask(s, "b", "2", now=1.0)
+    step(s, 50.0)
+    ask(s, "small", "3", now=51.0)
+    assert not step(s, 51.0)
+    s.finish("1", 60.0)
+    settle(s, 60.0)
+    assert resident(s) == {"b"}
