@@ -76,6 +76,8 @@ def prefix(jail: Jail, as_root: bool | None = None) -> tuple[str, ...]:
         _program("bwrap"),
         *_apart(jail, root),
         *_system(),
+        # Before what may lie below them: this project can be anywhere.
+        *_scratch(jail),
         *_python(),
         *_given(jail),
         *_environment(jail),
@@ -138,13 +140,16 @@ def _way_to(place: str) -> Iterator[str]:
             yield from ("--perms", "0755", "--dir", str(folder))
 
 
-def _given(jail: Jail) -> Iterator[str]:
-    for place in NETWORK if jail.network else ():
-        yield from ("--ro-bind-try", place, place)
+def _scratch(jail: Jail) -> Iterator[str]:
     size = str(jail.limits.scratch_bytes)
     for place in ("/dev/shm", "/tmp"):
         yield from ("--size", size, "--perms", "1777", "--tmpfs", place)
     yield from ("--remount-ro", "/dev")
+
+
+def _given(jail: Jail) -> Iterator[str]:
+    for place in NETWORK if jail.network else ():
+        yield from ("--ro-bind-try", place, place)
     for place in (*jail.read, *jail.write):
         yield from _way_to(place)
     for place, shown in jail.read.items():

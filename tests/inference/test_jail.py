@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,15 @@ except MemoryError:
     made, _, why = done.stdout.splitlines()[0].partition(" ")
     assert 10 <= int(made) < SMALL.processes and why == "Resource temporarily unavailable"
     assert done.stdout.splitlines()[1] == "no memory"
+
+
+@pytest.mark.jail
+def test_the_project_may_lie_in_a_folder_that_the_jail_hides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inference").mkdir()
+    (tmp_path / "inference" / "here").write_text("found")
+    monkeypatch.setattr("inference.jail.ROOT", tmp_path)
+    assert tmp_path.is_relative_to(tempfile.gettempdir())
+    done = python(f"print(open({str(tmp_path / 'inference' / 'here')!r}).read())", Jail(SMALL))
+    assert done.stdout.strip() == "found", done.stderr
