@@ -38,9 +38,9 @@ def heavy_tools(schemas: int, description: int) -> bytes:
     return chat(tools=[{"type": "function", "function": function}] * 128)
 
 
-def numbers(each: str, count: int) -> bytes:
-    """A prompt of this number, so many times."""
-    return b'{"prompt": [' + ",".join([each] * count).encode() + b"]}"
+def numbers(each: str, count: int, last: str = "-1") -> bytes:
+    """A prompt of this number, so many times, and one that is no token."""
+    return b'{"prompt": [' + ",".join([*[each] * count, last]).encode() + b"]}"
 
 
 def names(count: int, length: int) -> bytes:
@@ -78,7 +78,7 @@ BODIES: Mapping[str, tuple[str, Callable[[], bytes]]] = {
     "I4: 100,000 prompts": (TEXT, lambda: text(prompt=["x"] * 100_000)),
     "I4: a million ids": (TEXT, lambda: numbers("1", 1_000_000)),
     "I4: 900,000 long ids": (TEXT, lambda: numbers("2147483600", 900_000)),
-    "I4: 600,000 ids in one of two": (TEXT, lambda: text(prompt=[[1] * 600_000, [1]])),
+    "I4: 240,000 ids in one of two": (TEXT, lambda: text(prompt=[[1] * 240_000, [-1]])),
     "I4: 13 million ids": (TEXT, lambda: numbers("1", 10_000_000)),
     "I4: 500,000 long decimals": (TEXT, lambda: numbers("1234567890.1234567890123456e-5", 500_000)),
     "I4: 900,000 ids to embed": (EMBEDDINGS, lambda: chat(input=[1] * 900_000)),
@@ -91,25 +91,25 @@ BODIES: Mapping[str, tuple[str, Callable[[], bytes]]] = {
     "I4: 260,000 biases with long names": (CHAT, lambda: names(260_000, 60)),
     # Just within the bounds, so that all of it is read.
     "I4: 14 MB of fewer tools": (CHAT, lambda: heavy_tools(255, 390)),
-    "I4: 6 MB of ids": (TEXT, lambda: numbers("214748364", 625_000)),
-    "I4: 6 MB of decimals": (TEXT, lambda: numbers("2.225e-30", 625_000)),
+    "I4: 2.5 MB of ids": (TEXT, lambda: numbers("214748364", 249_000)),
+    "I4: 2.5 MB of decimals": (TEXT, lambda: numbers("2.225e-30", 249_000)),
     "I4: 6 MB of integers of 20 digits": (TEXT, lambda: numbers("7" * 20, 298_000)),
     "I4: 7.8 MB of decimals of 157 digits": (TEXT, lambda: numbers("1.0" + "1" * 154, 49_000)),
-    "I4: 199,000 texts": (EMBEDDINGS, lambda: json.dumps({"input": ["four"] * 199_000}).encode()),
-    "I4: 119,000 biases": (CHAT, lambda: names(119_000, 32)),
-    "I4: 19 MB with 249,000 escapes": (
+    "I4: 129,000 texts": (EMBEDDINGS, lambda: json.dumps({"input": ["four"] * 129_000}).encode()),
+    "I4: 79,000 biases": (CHAT, lambda: names(79_000, 32)),
+    "I4: 19 MB with 159,000 escapes": (
         CHAT,
-        lambda: chat(messages=user("x" * 18_000_000 + "\n" * 249_000), n=0),
+        lambda: chat(messages=user("x" * 18_000_000 + "\n" * 159_000), n=0),
     ),
     "I4: 690,000 texts": (EMBEDDINGS, lambda: json.dumps({"input": ["four"] * 690_000}).encode()),
     "I4: 6 MB of escapes": (CHAT, lambda: chat(messages=user('\n"' * 1_500_000), n=0)),
-    "I4: 600,000 ids and what looks like a NUL": (
+    "I4: 240,000 ids and what looks like a NUL": (
         TEXT,
-        lambda: b'{"user": "\\\\u0000", ' + numbers("1", 600_000)[1:],
+        lambda: b'{"user": "\\\\u0000", ' + numbers("1", 240_000)[1:],
     ),
     "I5: max_tokens is 10^12": (CHAT, lambda: chat(max_tokens=10**12)),
     "I6: a million top_logprobs": (CHAT, lambda: chat(logprobs=True, top_logprobs=10**6)),
     "I7: an id of 2^31": (TEXT, lambda: text(prompt=[2**31])),
-    "I7: the last of 500,000 ids is -1": (TEXT, lambda: text(prompt=[1] * 499_999 + [-1])),
+    "I7: the last of 240,000 ids is -1": (TEXT, lambda: text(prompt=[1] * 239_999 + [-1])),
     "I8: temperature is 1e308": (CHAT, lambda: chat(temperature=1e308)),
 }

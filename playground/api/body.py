@@ -28,13 +28,14 @@ MAX_DEPTH = 100
 # So much is read and checked in well under a millisecond.
 SMALL_BODY_BYTES = 64 * 1024
 # Reading holds the interpreter until it is done, so it is bounded before it begins: with these, a
-# refusal costs less than 50 ms of CPU whatever the body (`python -m bench.refusals`).
+# refusal costs less than 50 ms of CPU whatever the body (`python -m bench.refusals`), on a busy
+# machine too.
 LIMITS = {
     "objects and arrays": [(b"[{", 35_000)],
-    "values": [(b",", 650_000)],
-    "names": [(b":", 120_000)],
+    "values": [(b",", 250_000)],
+    "names": [(b":", 80_000)],
     # Of two texts, one at least follows a comma or a bracket: without many of those, no count.
-    "texts": [(b",", 60_000), (b'"', 200_000)],
+    "texts": [(b",", 60_000), (b'"', 130_000)],
 }
 # A longer body holds pictures, or more text than any context. To tell signs in texts from others
 # would take too long there, so they count wherever they stand.
@@ -43,7 +44,7 @@ LARGE_LIMITS = {
     "objects and arrays": [(b"[{", 35_000)],
     "values": [(b",", 50_000)],
     "names": [(b":", 50_000)],
-    "escaped characters": [(b"\\", 250_000)],
+    "escaped characters": [(b"\\", 160_000)],
 }
 MAX_QUOTES = 400_000
 # A field of this API, and what follows its name where it holds an array of numbers.
