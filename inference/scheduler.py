@@ -281,16 +281,22 @@ class Scheduler(State):
         """What an account has waiting, in the order of the queues."""
         return [t for q in self.queues.values() for t in q.values() if t.account == account]
 
-    def taken(self, account: str, model: str, now: float) -> tuple[int, float]:
+    def taken(self, account: str, now: float) -> tuple[int, float]:
         """How many places an account has in the queue, and about when they will be free.
 
-        The latter in seconds from now: when all who wait for this model will have been let in.
+        The latter in seconds from now: when all who wait for the same models will have been let in.
         """
         known = self.fairness.accounts.get(account)
         if known is None or not known.waiting:
             return 0, 0.0
-        seconds = outlook.wait(self, model, self.waiting(model), now)
-        return known.waiting, admission.guess(self) if seconds is None else seconds
+        asked = [
+            name
+            for name, line in self.queues.items()
+            if any(ticket.account == account for ticket in line.values())
+        ]
+        waits = [outlook.wait(self, name, self.waiting(name), now) for name in asked]
+        guess = float(admission.guess(self))
+        return known.waiting, max((guess if wait is None else wait for wait in waits), default=0.0)
 
     # --- small steps -----------------------------------------------------------------------------
 

@@ -106,9 +106,9 @@ class InferenceService:
         """All that an account waits for, in order of arrival."""
         return self._board.queue(account)
 
-    def queue_share(self, account: str, model: str) -> QueueShare:
-        """What an account has of its places in the queue, for one who just asked for this model."""
-        return self._board.queue_share(account, model)
+    def queue_share(self, account: str) -> QueueShare:
+        """What an account has of its places in the queue."""
+        return self._board.queue_share(account)
 
     def overview(self) -> Overview:
         """What is loaded where, and what comes next. It tells nothing of who asks."""

@@ -273,9 +273,9 @@ class Board:
                     found.append(Queued(request_id, now - since, waiting))
         return sorted(found, key=lambda queued: -queued.queued_seconds)
 
-    def queue_share(self, account: str, model: str) -> QueueShare:
+    def queue_share(self, account: str) -> QueueShare:
         """What an account has of its places in the queue."""
-        taken, free_in = self._scheduler.taken(account, model, self._clock())
+        taken, free_in = self._scheduler.taken(account, self._clock())
         return QueueShare(self._scheduler.limits.account_queue, taken, free_in)
 
     def overview(self) -> Overview:

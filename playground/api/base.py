@@ -133,7 +133,7 @@ class ApiView(APIView):
 
     def _places(self) -> Allowance:
         """Places in the queue."""
-        share = get_service().queue_share(self.caller.account, self.model)
+        share = get_service().queue_share(self.caller.account)
         own = self.caller.queue_places(self.model)
         limit = share.limit if own is None else own
         return Allowance(limit, max(0, limit - share.taken), share.free_in)
