@@ -26,12 +26,13 @@ POCKET = ROOT / "inference" / "pocket" / "model"
 ID = "alice/pocket"
 NEWS = re.compile(r": queue position=1(?: eta=\d+)? stage=downloading progress=(\d+)% model=(\S+)")
 STAFF = """
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 user, _ = User.objects.get_or_create(username="boss", is_staff=True)
 session = SessionStore()
 session["_auth_user_id"], session["_auth_user_hash"] = str(user.pk), user.get_session_auth_hash()
-session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[-1]
 session.save()
 print(session.session_key)
 """
