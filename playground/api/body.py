@@ -33,7 +33,7 @@ SMALL_BODY_BYTES = 64 * 1024
 LIMITS = {
     "objects and arrays": [(b"[{", 35_000)],
     "values": [(b",", 250_000)],
-    "names": [(b":", 120_000)],
+    "names": [(b":", 101_000)],
     # Of two texts, one at least follows a comma or a bracket: without many of those, no count.
     "texts": [(b",", 60_000), (b'"', 130_000)],
 }
