@@ -186,6 +186,7 @@ def test_two_models_take_turns(engines: RunningServer) -> None:
     assert order(engines) == [(loads[0], "load"), (loads[0], "unload"), (loads[1], "load")]
 
 
+@pytest.mark.slow
 def test_a_busy_model_starves_nobody(engines: RunningServer) -> None:
     before = len(switches(engines))
     with hot(engines, "one", clients=4) as waits:
@@ -201,6 +202,7 @@ def test_a_busy_model_starves_nobody(engines: RunningServer) -> None:
     assert sum(wait > 0.5 for wait in waits) <= 4 * len(found)
 
 
+@pytest.mark.slow
 def test_a_load_that_fails_fails_its_waiters_and_nobody_else(engines: RunningServer) -> None:
     def ask(model: str) -> httpx.Response:
         body = {"model": model, "messages": user("tell"), **GREEDY}

@@ -36,9 +36,9 @@ def test_staff_see_what_every_part_of_a_switch_took(
     ask(turns, "right")
 
     page = visit(f"{turns.url}/admin/inference/cataloguerow/")
-    page.get_by_label("Username").fill("admin")
-    page.get_by_label("Password").fill(DEFAULTS["DJANGO_SUPERUSER_PASSWORD"])
-    page.get_by_role("button", name="Log in").click()
+    page.locator("[name=login]").fill("admin")
+    page.locator("[name=password]").fill(DEFAULTS["DJANGO_SUPERUSER_PASSWORD"])
+    page.get_by_role("button", name="Sign in").click()
     page.get_by_role("link", name="Switches").click()
     expect(page).to_have_title(re.compile("^Switches"))
     by_model, events = (page.locator(".llms-switches table").nth(i) for i in range(2))

@@ -143,7 +143,7 @@ async def test_a_stream_that_breaks_ends_all_of_its_step_and_no_more(start: Star
 
 async def test_a_stream_that_is_closed_leaves_nothing(start: Start) -> None:
     worker = await start()
-    async with aclosing(worker.stream(Call("count", 600))) as pieces:
+    async with aclosing(worker.stream(Call("count", 100_000))) as pieces:
         assert await anext(pieces) == 0
     # The last piece says how many others were under way.
     assert (await counted(worker, 3))[-1] == 0
@@ -188,7 +188,7 @@ ENDS = {
 async def test_whoever_waits_hears_of_the_end(start: Start, how: str) -> None:
     worker, other = await start(), await start()
     death = asyncio.create_task(worker.died())
-    stream = worker.stream(Call("count", 600))
+    stream = worker.stream(Call("count", 100_000))
     await anext(stream)
     asked = [asyncio.create_task(worker.ask(Call(how, "x"))) for _ in range(3)]
     for result in await asyncio.gather(*asked, return_exceptions=True):

@@ -54,14 +54,14 @@ def test_body_is_json_whatever_the_content_type(server: RunningServer, kind: str
 def test_pages_still_read_their_forms(server: RunningServer) -> None:
     with httpx.Client(base_url=server.url, follow_redirects=True) as browser:
         page = browser.get("/admin/login/")
-        token = page.cookies["csrftoken"]
+        token = browser.cookies["csrftoken"]
         form = {
             "csrfmiddlewaretoken": token,
-            "username": "admin",
+            "login": "admin",
             "password": "a-long-test-password",
             "next": "/admin/",
         }
-        assert "Log out" in browser.post("/admin/login/", data=form).text
+        assert "Log out" in browser.post(page.url, data=form).text
 
 
 def test_slow_reader_gets_every_token_in_order(server: RunningServer) -> None:
