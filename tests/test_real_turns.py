@@ -231,10 +231,6 @@ def test_a_load_that_fails_fails_its_waiters_and_nobody_else(engines: RunningSer
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.xfail(
-    strict=False,
-    reason="An answer that was stopped ranks before those for whom it was: its model comes back.",
-)
 def test_three_models_with_preemption_give_the_same_answers(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
