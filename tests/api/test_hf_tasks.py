@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -121,23 +122,27 @@ BODIES: Mapping[str, tuple[Any, Callable[[Any], bool]]] = {
 
 
 @pytest.fixture(scope="module")
-def tiny(make_server: MakeServer, tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
-    """A server with a model of each task; written when first asked for."""
-    root = tmp_path_factory.mktemp("tiny")
-    cards = [CARD.format(task=task, folder=root / task) for task in tiny_tasks.WRITERS]
-    echo = '[[model]]\nid = "echo"\nsource = "echo"\nengine = "echo"\n'
-    (root / "catalogue.toml").write_text("\n".join([echo, *cards]))
-    return make_server({"CATALOGUE": str(root / "catalogue.toml")})
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the models, one for each task."""
+    return tmp_path_factory.mktemp("models-by-task")
 
 
 @pytest.fixture(scope="module")
-def asked(tiny: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+def tiny(make_server: MakeServer, models: Path) -> RunningServer:
+    """A server with a model of each task; written when first asked for."""
+    cards = [CARD.format(task=task, folder=models / task) for task in tiny_tasks.WRITERS]
+    echo = '[[model]]\nid = "echo"\nsource = "echo"\nengine = "echo"\n'
+    (models / "catalogue.toml").write_text("\n".join([echo, *cards]))
+    return make_server({"CATALOGUE": str(models / "catalogue.toml")})
+
+
+@pytest.fixture(scope="module")
+def asked(tiny: RunningServer, models: Path) -> Callable[[str], str]:
     """The address of a task's model."""
-    root = next(path for path in tmp_path_factory.getbasetemp().glob("tiny*"))
 
     def address(task: str) -> str:
-        if not (root / task).exists():
-            tiny_tasks.write(task, root / task)
+        if not (models / task).exists():
+            tiny_tasks.write(task, models / task)
         return f"{tiny.url}/hf/models/tiny/{task}"
 
     return address

@@ -51,7 +51,7 @@ LENGTHS = (12, 4, 12, 9)
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 GROWING = (
     "{% set ns = namespace(s='x' * 1000) %}{% for i in range(60) %}"
-    "{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}"
+    "{% set ns.s = ns.s * 10000 %}{% endfor %}{{ ns.s }}"
 )
 LATE = "{% if messages[0].content == 'loop' %}" + ENDLESS + "{% endif %}{{ messages[0].content }}"
 
