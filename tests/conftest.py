@@ -6,7 +6,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -18,7 +18,7 @@ from inference.jail import problem
 from tests.api.environments import python_with
 from tests.hub import Hub, running
 from tests.proxies import PROGRAMS
-from tests.servers import ROOT, RunningServer
+from tests.servers import ROOT, Prepared, RunningServer
 from tests.turns import ENV
 
 OLD_CLIENT = ROOT / "requirements" / "openai028.txt"
@@ -52,16 +52,44 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer]:
-    """Start servers with settings of their own; all of them end with the test session."""
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The data folder of a new server, for copies."""
+    return Prepared(tmp_path_factory.mktemp("prepared"))
+
+
+@contextmanager
+def servers(folders: pytest.TempPathFactory, prepared: Prepared) -> Iterator[MakeServer]:
+    """Start servers with settings of their own; all of them end with this."""
     # One that does not stop is no reason to leave the others running.
     with ExitStack() as started:
 
         def make(env: dict[str, str] | None = None, ready: bool = True) -> RunningServer:
-            server = RunningServer(tmp_path_factory.mktemp("data"), env or {})
+            env = env or {}
+            # Who names the first admin or the database wants to see them made.
+            own = any(name.startswith(("DJANGO_SUPERUSER", "DATABASE_URL")) for name in env)
+            server = RunningServer(folders.mktemp("data"), env, None if own else prepared)
             started.callback(server.stop)
             return server.wait_ready() if ready else server
 
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_server(
+    tmp_path_factory: pytest.TempPathFactory, prepared: Prepared
+) -> Iterator[MakeServer]:
+    """Start servers with settings of their own; all of them end with the module's tests, because
+    many idle servers are a busy machine."""
+    with servers(tmp_path_factory, prepared) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def make_lasting_server(
+    tmp_path_factory: pytest.TempPathFactory, prepared: Prepared
+) -> Iterator[MakeServer]:
+    """The same for servers that modules share."""
+    with servers(tmp_path_factory, prepared) as make:
         yield make
 
 
@@ -73,15 +101,15 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="session")
-def server(make_server: MakeServer, hub: Hub) -> RunningServer:
+def server(make_lasting_server: MakeServer, hub: Hub) -> RunningServer:
     """The server that most tests share: open mode, echo models, `pocket` on demand."""
-    return make_server({"HF_ENDPOINT": hub.url})
+    return make_lasting_server({"HF_ENDPOINT": hub.url})
 
 
 @pytest.fixture(scope="session")
-def turns(make_server: MakeServer) -> RunningServer:
+def turns(make_lasting_server: MakeServer) -> RunningServer:
     """A server with memory for one model besides the default one."""
-    return make_server(ENV)
+    return make_lasting_server(ENV)
 
 
 @pytest.fixture(scope="session")

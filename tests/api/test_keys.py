@@ -37,13 +37,13 @@ def make_key(
     return server.shell(MAKE.format(user=user, active=active, name=name, hours=hours))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def guarded(make_server: MakeServer) -> RunningServer:
     """A server that demands keys."""
     return make_server({"AUTH_MODE": "key"})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def key(guarded: RunningServer) -> str:
     """Alice's key."""
     return make_key(guarded, "alice's")
