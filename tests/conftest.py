@@ -23,6 +23,8 @@ from tests.turns import ENV
 
 OLD_CLIENT = ROOT / "requirements" / "openai028.txt"
 MakeServer = Callable[..., RunningServer]
+# Settings that `manage.py prepare` reads: a server with its own is prepared by itself.
+PREPARED_FROM = ("CATALOGUE", "DATABASE_URL", "DEFAULT_MODEL", "DJANGO_SUPERUSER")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,8 +67,7 @@ def servers(folders: pytest.TempPathFactory, prepared: Prepared) -> Iterator[Mak
 
         def make(env: dict[str, str] | None = None, ready: bool = True) -> RunningServer:
             env = env or {}
-            # Who names the first admin or the database wants to see them made.
-            own = any(name.startswith(("DJANGO_SUPERUSER", "DATABASE_URL")) for name in env)
+            own = any(name.startswith(PREPARED_FROM) for name in env)
             server = RunningServer(folders.mktemp("data"), env, None if own else prepared)
             started.callback(server.stop)
             return server.wait_ready() if ready else server
