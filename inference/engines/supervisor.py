@@ -204,6 +204,8 @@ class Supervisor:
             self._writer.write(frame)
             await self._writer.drain()
         except OSError as error:
+            # The reader finds the same end, and why.
+            await self._gone.wait()
             raise self._crashed() from error
 
     def _drop(self, key: int) -> None:
