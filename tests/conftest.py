@@ -23,8 +23,6 @@ from tests.turns import ENV
 
 OLD_CLIENT = ROOT / "requirements" / "openai028.txt"
 MakeServer = Callable[..., RunningServer]
-# Settings that `manage.py prepare` reads: a server with its own is prepared by itself.
-PREPARED_FROM = ("CATALOGUE", "DATABASE_URL", "DEFAULT_MODEL", "DJANGO_SUPERUSER")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,8 +53,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """The data folder of a new server, for copies."""
-    return Prepared(tmp_path_factory.mktemp("prepared"))
+    """The data folders of new servers, for copies."""
+    return Prepared(lambda: tmp_path_factory.mktemp("prepared"))
 
 
 @contextmanager
@@ -66,9 +64,7 @@ def servers(folders: pytest.TempPathFactory, prepared: Prepared) -> Iterator[Mak
     with ExitStack() as started:
 
         def make(env: dict[str, str] | None = None, ready: bool = True) -> RunningServer:
-            env = env or {}
-            own = any(name.startswith(PREPARED_FROM) for name in env)
-            server = RunningServer(folders.mktemp("data"), env, None if own else prepared)
+            server = RunningServer(folders.mktemp("data"), env or {}, prepared)
             started.callback(server.stop)
             return server.wait_ready() if ready else server
 

@@ -69,40 +69,60 @@ def path_without_compilers(folder: Path) -> str:
     return str(folder)
 
 
-def own_database(url: str, like: str = "template1") -> str:
-    """A new database in the cluster of `url`: servers of one test session share nothing."""
+class Prepared:
+    """What `manage.py prepare` makes, once for each catalogue and first admin, and copies of it.
+
+    It costs more CPU than a start.
+    """
+
+    def __init__(self, new_folder: Callable[[], Path]) -> None:
+        self._new_folder = new_folder
+        self._made: dict[tuple[str, ...], tuple[Path, str]] = {}
+
+    def copy_to(self, data: Path, env: Mapping[str, str]) -> dict[str, str]:
+        """Put a copy for a server with this environment there; its own database's setting."""
+        admin = (env.get(f"DJANGO_SUPERUSER_{of}", "") for of in ("USERNAME", "EMAIL", "PASSWORD"))
+        key = (Path(env["CATALOGUE"]).read_text(), *admin)
+        if key not in self._made:
+            self._made[key] = self._make(env)
+        folder, database = self._made[key]
+        shutil.copytree(folder, data, dirs_exist_ok=True)
+        return _database_of(database)
+
+    def _make(self, env: Mapping[str, str]) -> tuple[Path, str]:
+        folder, own = self._new_folder(), _database_of("template1")
+        run_manage({**env, **own, "LLMS_DATA": str(folder)}, "prepare")
+        return folder, own.get("DATABASE_URL", "").rpartition("/")[2]
+
+
+def _database_of(like: str) -> dict[str, str]:
+    """The setting of a new database, a copy of `like`: servers of one test session share nothing.
+
+    None where databases are files.
+    """
+    url = os.environ.get("DATABASE_URL")
+    if not url:
+        return {}
     name = f"llms_{uuid.uuid4().hex}"
     made = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(made.format(sql.Identifier(name), sql.Identifier(like)))
-    return f"{url.rpartition('/')[0]}/{name}"
+    return {"DATABASE_URL": f"{url.rpartition('/')[0]}/{name}"}
 
 
-class Prepared:
-    """What `manage.py prepare` makes, once, and copies of it: it costs more CPU than a start."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        env = {**os.environ, **DEFAULTS, "LLMS_DATA": str(folder)}
-        if url := os.environ.get("DATABASE_URL"):
-            env["DATABASE_URL"] = own_database(url)
-        self._database = env.get("DATABASE_URL", "").rpartition("/")[2]
-        command = [sys.executable, "manage.py", "prepare"]
-        subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)
-
-    def copy_to(self, data: Path) -> str:
-        """Put a copy there; the address of its database, where that is no file."""
-        shutil.copytree(self._folder, data, dirs_exist_ok=True)
-        url = os.environ.get("DATABASE_URL")
-        return own_database(url, self._database) if url else ""
+def run_manage(env: Mapping[str, str], *args: str) -> subprocess.CompletedProcess[str]:
+    """Run a management command."""
+    command = [sys.executable, "manage.py", *args]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise AssertionError(f"{args}: {done.stdout}{done.stderr}")
+    return done
 
 
 class RunningServer:
     """A server process with its address and its data folder."""
 
-    def __init__(
-        self, data: Path, env: Mapping[str, str], prepared: Prepared | None = None
-    ) -> None:
+    def __init__(self, data: Path, env: Mapping[str, str], prepared: Prepared) -> None:
         self.data = data
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -113,13 +133,7 @@ class RunningServer:
         # Coverage of nothing and colours of nobody: what pytest sets is not the server's.
         self.env.pop("PYTEST_CURRENT_TEST", None)
         data.mkdir(parents=True, exist_ok=True)
-        if prepared:
-            if url := prepared.copy_to(data):
-                self.env["DATABASE_URL"] = url
-        else:
-            if "DATABASE_URL" in os.environ:
-                self.env["DATABASE_URL"] = own_database(os.environ["DATABASE_URL"])
-            self.manage("prepare")
+        self.env |= prepared.copy_to(data, self.env)
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -148,11 +162,7 @@ class RunningServer:
 
     def manage(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a management command on this server's data."""
-        command = [sys.executable, "manage.py", *args]
-        done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True)
-        if done.returncode:
-            raise AssertionError(f"{args}: {done.stdout}{done.stderr}")
-        return done
+        return run_manage(self.env, *args)
 
     def shell(self, code: str) -> str:
         """Run Python inside the project, on this server's database; what it prints."""

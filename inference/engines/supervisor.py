@@ -204,7 +204,7 @@ class Supervisor:
             self._writer.write(frame)
             await self._writer.drain()
         except OSError as error:
-            # The reader finds the same end, and why.
+            # The failure closes both directions: the reader finds the same end, and why.
             await self._gone.wait()
             raise self._crashed() from error
 

@@ -58,14 +58,12 @@ class Obedient:
 
     def begin(self, key: int, call: Call) -> None:
         do(call.task)
-        self._counts[key] = iter(range(call.inputs))
+        self._counts[key] = trap(call.inputs) if call.task == "trap" else iter(range(call.inputs))
 
     def step(self) -> list[tuple[int, Any]]:
         found: list[tuple[int, Any]] = []
         for key, numbers in [*self._counts.items()]:
             number = next(numbers, None)
-            if number == 666:
-                do("raise")
             if number is None:
                 self._counts.pop(key)
             found.append((key, Last(len(self._counts)) if number is None else number))
@@ -77,6 +75,12 @@ class Obedient:
     def prepare(self, call: Call) -> Any:
         do(call.task)
         return [threading.current_thread().name, call.inputs]
+
+
+def trap(count: int) -> Iterator[int]:
+    """Numbers, and then what breaks the step in which it is asked for one more."""
+    yield from range(count)
+    do("raise")
 
 
 def do(what: str) -> None:

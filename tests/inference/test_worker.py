@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
+from socket import SHUT_WR
 from typing import Any
 
 import pytest
@@ -134,7 +135,9 @@ async def test_streams_run_side_by_side(start: Start) -> None:
 async def test_a_stream_that_breaks_ends_all_of_its_step_and_no_more(start: Start) -> None:
     worker = await start()
     with pytest.raises(ProgramFailed):
-        await counted(worker, 1000)
+        async with aclosing(worker.stream(Call("trap", 5))) as pieces:
+            assert [await anext(pieces) for _ in range(5)] == list(range(5))
+            await anext(pieces)
     with pytest.raises(InvalidRequest):
         async with aclosing(worker.stream(Call("refuse", 1))) as pieces:
             await anext(pieces)
@@ -202,6 +205,17 @@ async def test_whoever_waits_hears_of_the_end(start: Start, how: str) -> None:
     with pytest.raises(EngineCrashed):
         await worker.ask(Call("echo"))
     assert await other.ask(Call("echo", 1)) == 1
+    wait_until(lambda: not alive(worker.pid), 5, "it is gone")  # type: ignore[attr-defined]
+
+
+async def test_who_writes_to_what_has_ended_hears_why(start: Start) -> None:
+    """The write fails before anybody has read the end."""
+    worker = await start()
+    socket = worker._writer.get_extra_info("socket")  # type: ignore[union-attr]
+    socket.shutdown(SHUT_WR)
+    async with asyncio.timeout(20):
+        with pytest.raises(EngineCrashed, match="its process ended with status 0"):
+            await worker.ask(Call("echo"))
     wait_until(lambda: not alive(worker.pid), 5, "it is gone")  # type: ignore[attr-defined]
 
 
