@@ -212,12 +212,9 @@ class Catalogue:
         # An id wins over another card's alias of the same text.
         self._names = {alias: card for card in self.cards.values() for alias in card.aliases}
         self._names.update(self.cards)
+        # The one that answers when a request names no model.
+        self.default = next((card for card in self.cards.values() if card.is_default), None)
 
     def find(self, name: str) -> ModelCard | None:
         """The card with this id or alias."""
         return self._names.get(name)
-
-    @property
-    def default(self) -> ModelCard | None:
-        """The card that answers when a request names no model."""
-        return next((card for card in self.cards.values() if card.is_default), None)

@@ -33,7 +33,7 @@ from inference.replica import Replica, ReplicaState
 from inference.requests import Question
 from inference.run import Early, Run
 from inference.scheduler import Scheduler
-from inference.status import Board, ModelStatus, Overview, Queued, QueueShare, Waiting
+from inference.status import Board, ModelStatus, Overview, Place, Queued, QueueShare, Waiting
 from inference.tasks import check
 from inference.weights import free_disk
 
@@ -149,6 +149,14 @@ class InferenceService:
     def model_status(self, name: str) -> ModelStatus:
         """One card, by id or alias. Raises ModelNotFound."""
         return self._board.status(self.card(name))
+
+    def place(self, name: str) -> Place | None:
+        """How a model is made to fit; None where nobody knows. Raises ModelNotFound."""
+        return self._board.place(self.card(name))
+
+    def max_model_len(self, name: str) -> int | None:
+        """Tokens of a model's context, None where it is not known. Raises ModelNotFound."""
+        return self._board.max_model_len(self.card(name))
 
     async def fits(self, card: ModelCard) -> bool:
         """Whether the model can be found and would fit as it is when nothing else ran."""

@@ -204,13 +204,12 @@ class Board:
         state, detail = self._state(card.id, replicas)
         if flight is not None and not replicas:
             state, detail = "downloading", _progress(flight)
-        engines = [e for r in replicas if (e := self._fleet.engine(r.id)) is not None]
         return ModelStatus(
             card=card,
             state=state,
             detail=detail,
             tier=_tier(card.wish, card.engine),
-            max_model_len=(engines and engines[0].max_model_len) or card.max_model_len,
+            max_model_len=self.max_model_len(card),
             abilities=abilities(card),
             running=sum(len(r.leases) for r in replicas),
             waiting=self._scheduler.waiting(card.id) + (len(flight.waiting) if flight else 0),
@@ -218,11 +217,19 @@ class Board:
             load_seconds=self._fleet.load_seconds.get(card.id),
             capabilities=capabilities(card),
             switches=self._fleet.switches.of(card.id),
-            place=self._place(card, replicas),
+            place=self.place(card),
             download=self._download(flight) if flight else None,
         )
 
-    def _place(self, card: ModelCard, replicas: list[Replica]) -> Place | None:
+    def max_model_len(self, card: ModelCard) -> int | None:
+        """Tokens of its context: those of a copy that is there, else what its card says."""
+        engines = (self._fleet.engine(replica.id) for replica in self._replicas(card.id))
+        known = next((engine for engine in engines if engine is not None), None)
+        return (known and known.max_model_len) or card.max_model_len
+
+    def place(self, card: ModelCard) -> Place | None:
+        """How a model is made to fit; None where nobody knows yet, or it does not."""
+        replicas = self._replicas(card.id)
         loaded = next((r.need for r in replicas if r.state is ReplicaState.READY), None)
         model = self._scheduler.models.get(card.id)
         need = loaded or (model.need if model and not model.refusal else None)

@@ -80,7 +80,10 @@ class Caller:
         """
         if self.models and model not in self.models:
             return None
-        return next((each for each in self.terms if each.allows(model)), None)
+        for each in self.terms:
+            if each.allows(model):
+                return each
+        return None
 
     def weight_for(self, model: str) -> float:
         """The share of busy devices with which it is asked."""

@@ -28,8 +28,7 @@ def counted(
     """A meter for these questions, each answered `n` times: one request of the caller's."""
 
     def most() -> int | None:
-        context = get_service().model_status(model).max_model_len
-        return most_tokens(requests, context)
+        return most_tokens(requests, get_service().max_model_len(model))
 
     claim = ledger.claim(caller, model, most)
     return recorder.meter(request_id, caller, model, kind, len(requests), n, claim)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Max, Q, Sum
+from django.db import connection
+from django.db.models import Model, Q
 from django.utils import timezone
 
 from .access import FREE, UNBOUND, Caller, Limits, Terms
@@ -44,19 +46,41 @@ class Snapshot:
 
 
 def read_stamp() -> Stamp:
-    """Changes whenever a key, a group, a quota or somebody's being active does. Some milliseconds.
+    """Changes whenever a key, a group, a quota or somebody's being active does. A millisecond.
 
     Counts beside the last change: a row may be deleted, or changed by an UPDATE of its own.
     """
-    people = get_user_model()._default_manager.filter(is_active=True)
-    changes = {"rows": Count("pk"), "ids": Sum("pk"), "last": Max("changed")}
-    found = [
-        people.aggregate(rows=Count("pk"), ids=Sum("pk")),
-        people.filter(is_staff=True).aggregate(rows=Count("pk"), ids=Sum("pk")),
-        ApiKey.objects.aggregate(**changes, revoked=Count("revoked"), ends=Max("expires")),
-        *(model.objects.aggregate(**changes) for model in (Group, Membership, Quota)),
-    ]
-    return tuple(tuple(each.values()) for each in found)
+    with connection.cursor() as cursor:
+        cursor.execute(_stamp_query())
+        return tuple(sorted(cursor.fetchall()))
+
+
+@cache
+def _stamp_query() -> str:
+    """Plain SQL, the same in SQLite and PostgreSQL: six aggregates of the ORM take six times as
+    long, every two seconds for ever."""
+    people = get_user_model()
+    return " UNION ALL ".join(
+        [
+            _counts(people, "", "is_active"),
+            _counts(people, "", "is_active AND is_staff"),
+            _counts(ApiKey, "changed", more="COUNT(revoked)", end="MAX(expires)"),
+            *(_counts(model, "changed") for model in (Group, Membership, Quota)),
+        ]
+    )
+
+
+def _counts(
+    model: type[Model], changed: str, where: str = "", more: str = "0", end: str = "NULL"
+) -> str:
+    """Of one table: its name and the condition, rows, their ids' sum and the last change."""
+    quote = connection.ops.quote_name
+    table, pk = quote(model._meta.db_table), quote(model._meta.pk.column)
+    last = f"MAX({quote(changed)})" if changed else "NULL"
+    counts = f"COUNT(*), COALESCE(SUM({pk}), 0), {more}"
+    texts = ", ".join(f"COALESCE(CAST({each} AS TEXT), '')" for each in (last, end))
+    name = f"'{model._meta.label} {where}'"
+    return f"SELECT {name}, {counts}, {texts} FROM {table}" + (f" WHERE {where}" if where else "")
 
 
 def read_snapshot() -> Snapshot:

@@ -46,7 +46,7 @@ def placed(response: HttpResponse, service: InferenceService, model: str) -> Htt
 
 def placement(service: InferenceService, model: str) -> dict[str, str]:
     """The header that says how a model is made to fit; none where nobody knows yet."""
-    place = service.model_status(model).place
+    place = service.place(model)
     if place is None:
         return {}
     said = f"rung={place.rung}; engine={place.engine}; devices={place.devices}"

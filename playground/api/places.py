@@ -57,6 +57,7 @@ class Place:
     task: asyncio.Task[HttpResponse]
     began: float
     told: bool = False
+    waiter: asyncio.Future[None] | None = field(default=None, repr=False)
     expiry: asyncio.TimerHandle | None = field(default=None, repr=False)
 
     @property
@@ -158,6 +159,7 @@ class Places:
 
     def _finished(self, place: Place) -> None:
         """It may be larger now than it was: an answer for which there is no room is dropped."""
+        _wake(place.waiter)
         # The size also takes note of a failure, which asyncio would else report as unheard.
         if place.size and place in self._kept.get(place.ask, ()) and self._bytes() > MAX_KEPT_BYTES:
             self._forget(place)
@@ -191,11 +193,31 @@ async def _done(place: Place) -> None:
     limit = settings.MAX_SILENT_WAIT
     until = loop.time() + limit
     pause = FIRST_LOOK_SECONDS
-    while not (await asyncio.wait({place.task}, timeout=pause))[0]:
+    while not await _done_in(place, pause):
         waiting, left = place.waiting(), until - loop.time()
         if waiting and (left <= 0 or (waiting.eta or 0) > limit):
             raise _come_back(waiting, loop.time() - place.began)
         pause = min(LOOK_SECONDS, left) if left > 0 else LOOK_SECONDS
+
+
+async def _done_in(place: Place, seconds: float) -> bool:
+    """Whether the answer is there before that. `asyncio.wait` takes three times as long for it."""
+    if place.task.done():
+        return True
+    loop = asyncio.get_running_loop()
+    place.waiter = loop.create_future()
+    timer = loop.call_later(seconds, _wake, place.waiter)
+    try:
+        await place.waiter
+    finally:
+        timer.cancel()
+        place.waiter = None
+    return place.task.done()
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
 
 
 def _come_back(waiting: Waiting, waited: float) -> ModelQueued:

@@ -171,7 +171,7 @@ class TokenizeView(TaskView):
         return json_response(
             {
                 "count": len(ids),
-                "max_model_len": get_service().model_status(task.question.model).max_model_len,
+                "max_model_len": get_service().max_model_len(task.question.model),
                 "tokens": ids,
                 "token_strs": parts[0].data,
             }

@@ -126,7 +126,7 @@ class Recorder:
         pause = usual
         while not self._flushed.wait(pause):
             settled = _guarded(self.settle)
-            pause = settings.USAGE_FLUSH_SECONDS if settled else RETRY_SECONDS
+            pause = usual if settled else RETRY_SECONDS
             if settled and self._tidy and time.monotonic() - self._tidied > TIDY_SECONDS:
                 self._tidied = time.monotonic()
                 _guarded(self._tidy)
