@@ -6,6 +6,7 @@ peers' when the simulator is.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import math
@@ -13,6 +14,7 @@ import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeGuard
 
 from bench.scheduling.cells import OURS, Setup, measure
 from bench.scheduling.metrics import Figures
@@ -41,11 +43,39 @@ def version(ours: bool) -> str:
     """Changes with the code that a result depends on."""
     paths = [Path(__file__).parent / f"{name}.py" for name in SIMULATOR]
     if ours:
-        paths += sorted((ROOT / "inference").glob("*.py"))
+        paths += sorted(scheduler_files())
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def scheduler_files() -> set[Path]:
+    """The modules that the scheduler is made of: its own, and what they import of ours."""
+    found: set[Path] = set()
+    coming = [ROOT / "inference" / "scheduler.py"]
+    while coming:
+        path = coming.pop()
+        if path not in found:
+            found.add(path)
+            coming += _imported(path)
+    return found
+
+
+def _imported(path: Path) -> list[Path]:
+    imports = [node for node in ast.walk(ast.parse(path.read_text())) if _is_ours(node)]
+    names = [
+        [str(node.module).split(".")[1]]
+        if "." in str(node.module)
+        else [a.name for a in node.names]
+        for node in imports
+    ]
+    paths = [ROOT / "inference" / f"{name}.py" for each in names for name in each]
+    return [path for path in paths if path.exists()]
+
+
+def _is_ours(node: ast.AST) -> TypeGuard[ast.ImportFrom]:
+    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "inference"
 
 
 def key(cell: Cell, name: str, setup: Setup) -> str:

@@ -75,7 +75,7 @@ def _counts(
 ) -> str:
     """Of one table: its name and the condition, rows, their ids' sum and the last change."""
     quote = connection.ops.quote_name
-    table, pk = quote(model._meta.db_table), quote(model._meta.pk.column)
+    table, pk = quote(model._meta.db_table), quote(str(model._meta.pk.column))
     last = f"MAX({quote(changed)})" if changed else "NULL"
     counts = f"COUNT(*), COALESCE(SUM({pk}), 0), {more}"
     texts = ", ".join(f"COALESCE(CAST({each} AS TEXT), '')" for each in (last, end))
