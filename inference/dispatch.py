@@ -196,7 +196,8 @@ class Dispatcher:
         if card is None:
             self._load_failed(load.replica, load.model, f"`{load.model}` left the catalogue.")
             return
-        card = replace(card, engine=load.need.engine or card.engine)
+        need = load.need
+        card = replace(card, engine=need.engine or card.engine, dtype=need.dtype or card.dtype)
         resources = self._resources(card, load)
         await self._come_up(
             load.replica, load.model, self.fleet.start(load.replica, card, resources)

@@ -82,6 +82,7 @@ class Fitting:
             min((device.bandwidth for device in scheduler.devices), default=0.0),
             scheduler.limits.host_bytes,
             self.disk_bytes,
+            scheduler.devices[0].dtype if scheduler.devices else "",
         )
         return of_card(card, weights, machine)
 

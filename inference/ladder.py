@@ -62,7 +62,7 @@ class Wants:
     """What a card says of how its model is to run.
 
     `devices` 0 means as few as it takes. `rungs` are those allowed; `can_switch` says whether
-    another engine may run a rung that the card's own cannot.
+    another engine may run a rung that the card's own cannot. `dtype` is the card's.
     """
 
     engine: str = "vllm"
@@ -72,6 +72,7 @@ class Wants:
     rungs: tuple[str, ...] = RUNGS
     can_sleep: bool = True
     can_switch: bool = True
+    dtype: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Machine:
     """What there is: `rooms` are the bytes of each device that models may have, largest first.
 
     `bandwidth` of a device's memory in bytes a second (0: not known); `host_bytes` of the machine's
-    memory and `disk_bytes` of its disk for weights that no device holds.
+    memory and `disk_bytes` of its disk for weights that no device holds. `dtype`: see `Device`.
     """
 
     kind: str
@@ -87,6 +88,7 @@ class Machine:
     bandwidth: float = 0.0
     host_bytes: int = 0
     disk_bytes: int = 0
+    dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def of_card(card: ModelCard, weights: Weights, machine: Machine) -> Ladder:
         rungs=tuple(rung for rung in RUNGS if rung in allowed),
         can_sleep=bool(args.get("enable_sleep_mode", True)),
         can_switch=card.task == "text-generation",
+        dtype=card.dtype,
     )
     known = replace(weights, quantized=weights.quantized or bool(card.quantization))
     return plan(known, wants, machine)
@@ -170,6 +173,9 @@ def _steps(weights: Weights, wants: Wants, machine: Machine) -> Iterator[Need]:
             yield _spread(rung, weights, wants, machine, engine)
             continue
         for count in _counts(engine, weights, wants, len(machine.rooms)):
+            if rung == "full" and machine.dtype and wants.dtype == "auto" and not weights.quantized:
+                wide = _inside(rung, weights.widened(machine.dtype), wants, machine, engine, count)
+                yield replace(wide, dtype=machine.dtype)
             yield _inside(rung, weights, wants, machine, engine, count)
 
 

@@ -184,7 +184,9 @@ class InferenceService:
 
     async def start(self) -> None:
         """Look at the hardware and take requests; the catalogue comes by `set_cards`."""
-        self.devices = await asyncio.to_thread(visible_devices, settings.CPU_MEMORY_BYTES)
+        self.devices = await asyncio.to_thread(
+            visible_devices, settings.CPU_MEMORY_BYTES, settings.CPU_DTYPE
+        )
         self._scheduler.devices = self.devices
         self._fitting.disk_bytes = await asyncio.to_thread(free_disk, settings.LLMS_DATA)
         await asyncio.to_thread(self.library.store.sweep)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # The process itself: Python, torch and vLLM loaded, before any weights. Measured: 0.9 to 1.1 GiB.
@@ -69,6 +69,12 @@ class Weights:
     bytes: int
     quantized: bool = False
 
+    def widened(self, dtype: str) -> Weights:
+        """The same with every number in a wider type."""
+        wide = DTYPE_BYTES[dtype]
+        size = self.bytes * wide // self.shape.dtype_bytes
+        return replace(self, shape=replace(self.shape, dtype_bytes=wide), bytes=size)
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -78,7 +84,7 @@ class Need:
     `asleep_bytes_per_device` of each device. `engine` is the engine of this rung (empty: the
     card's). Weights that are spread over memories: `weights_per_device` of them on each GPU,
     `host_bytes` in the machine's memory. `tokens_per_second` of one answer is an estimate, None
-    where nothing is known of the hardware.
+    where nothing is known of the hardware. `dtype` is what it computes in (empty: the card's).
     """
 
     bytes_per_device: int
@@ -91,6 +97,7 @@ class Need:
     weights_per_device: int = 0
     host_bytes: int = 0
     tokens_per_second: float | None = None
+    dtype: str = ""
 
 
 def kv_cache_bytes(shape: Shape, context: int, max_num_seqs: int, kind: str) -> int:

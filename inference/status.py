@@ -58,7 +58,8 @@ class Place:
 
     `loaded` says whether a copy runs so, or would when it is loaded next. `tokens_per_second` is an
     estimate for one answer (memory bandwidth over the bytes that each token reads), None where it
-    is not known; `quality` is a note in words.
+    is not known; `quality` is a note in words; `dtype` what it computes in, auto: what it was
+    published in.
     """
 
     rung: str
@@ -67,6 +68,7 @@ class Place:
     loaded: bool
     tokens_per_second: float | None
     quality: str
+    dtype: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,7 @@ class Board:
             loaded is not None,
             need.tokens_per_second,
             QUALITY[need.rung],
+            need.dtype or card.dtype,
         )
 
     def waiting(self, request_id: str) -> Waiting | None:

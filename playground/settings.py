@@ -268,6 +268,8 @@ HUB_SECONDS = env.number("HUB_SECONDS", 10, least=0.05)
 MODEL_DISK_BYTES = int(env.number("MODEL_DISK_BYTES", 0))
 # Bytes that engines on this machine may use in all, per device kind; 0: ask the hardware.
 CPU_MEMORY_BYTES = int(env.number("CPU_MEMORY_BYTES", 0))
+# What models compute in on a machine without GPUs; auto: float32 where the CPU lacks bfloat16.
+CPU_DTYPE = env.choice("CPU_DTYPE", "auto", ("auto", "float32", "model"))
 # Bytes of this machine's memory for models that sleep; 0: half of what is free, if it has GPUs.
 SLEEP_MEMORY_BYTES = int(env.number("SLEEP_MEMORY_BYTES", 0))
 # Whether vLLM is imported before anybody asks for a model of its own.

@@ -184,6 +184,31 @@ def test_what_vllm_says_of_memory_is_understood(said: str) -> None:
     assert isinstance(load_error("ValueError: no such layer"), LoadFailed)
 
 
+SLOW_IN_BF16 = dataclasses.replace(cpu(16), dtype="float32")
+
+
+def test_cpu_without_bf16_computes_in_float32_where_that_fits() -> None:
+    ladder = plan(SMALL, Wants(max_num_seqs=1), SLOW_IN_BF16)
+    wide, own = ladder.steps[:2]
+    assert [(step.rung, step.dtype) for step in (wide, own)] == [("full", "float32"), ("full", "")]
+    # Twice the weights and twice their KV cache, and the same process.
+    fixed = own.bytes_per_device - 2.2 * GIB - own.kv_cache_bytes
+    doubled = 2 * (2.2 * GIB + own.kv_cache_bytes) + fixed
+    assert wide.bytes_per_device == pytest.approx(doubled, abs=2**20)
+    tight = dataclasses.replace(SLOW_IN_BF16, rooms=(wide.bytes_per_device - 1,))
+    assert plan(SMALL, Wants(max_num_seqs=1), tight).steps[0] == own
+    # Where it ran out of memory all the same, its own type is next.
+    assert below(ladder, wide) == own
+
+
+def test_a_card_that_names_its_dtype_gets_it() -> None:
+    for wants in (Wants(dtype="bfloat16"), Wants(dtype="bfloat16", engine="transformers")):
+        assert plan(SMALL, wants, SLOW_IN_BF16).steps[0].dtype == ""
+    quantized = dataclasses.replace(SMALL, quantized=True)
+    assert plan(quantized, Wants(), SLOW_IN_BF16).steps[0].dtype == ""
+    assert plan(SMALL, Wants(), cpu(16)).steps[0].dtype == ""
+
+
 # --- the walk, in the service ---------------------------------------------------------------------
 
 

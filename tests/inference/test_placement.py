@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from inference.catalogue import ModelCard
 from inference.devices import Device, visible_devices
 from inference.ladder import Machine, of_card
@@ -95,6 +97,25 @@ def test_cpu_memory_can_be_limited(monkeypatch) -> None:  # type: ignore[no-unty
     monkeypatch.setattr("shutil.which", lambda name: None)
     (device,) = visible_devices(3 * 2**30)
     assert (device.kind, device.memory_bytes) == ("cpu", 3 * 2**30)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "dtype"),
+    [
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx avx2 fma\n", "float32"),
+        ("model name\t: Xeon\nflags\t\t: fpu avx512f avx512_bf16\n", ""),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16\n", ""),
+    ],
+)
+def test_cpu_without_bfloat16_is_known(monkeypatch, cpuinfo: str, dtype: str) -> None:  # type: ignore[no-untyped-def]
+    read = Path.read_text
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr(
+        Path, "read_text", lambda p: cpuinfo if str(p) == "/proc/cpuinfo" else read(p)
+    )
+    assert visible_devices(2**30)[0].dtype == dtype
+    assert visible_devices(2**30, "model")[0].dtype == ""
+    assert visible_devices(2**30, "float32")[0].dtype == "float32"
 
 
 def test_gpus_come_from_the_driver(monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

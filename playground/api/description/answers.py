@@ -173,6 +173,7 @@ def _models() -> dict[str, Schema]:
         "engine": TEXT,
         "devices": COUNT,
         "loaded": FLAG,
+        "dtype": TEXT | {"description": "What it computes in; auto: as it was published."},
         "tokens_per_second": nullable(NUMBER) | {"description": "An estimate for one answer."},
         "quality": TEXT,
     }
