@@ -7,6 +7,8 @@ PY := $(VENV)/bin/python
 HOST ?= 127.0.0.1
 PORT ?= 8000
 LLMS_DATA ?= var
+# Tests wait more than they compute; a file's tests stay together and share their servers.
+SIDE_BY_SIDE ?= -n 2 --dist loadfile
 export HOST PORT LLMS_DATA
 
 .PHONY: help serve test test-all check format install install-test install-bench bench-frontend \
@@ -22,13 +24,13 @@ serve: install ## install, migrate and serve on http://HOST:PORT
 
 test: install-test ## the tests, at most 20 minutes on 2 cores
 	@$(PY) -m playground.frontend
-	$(PY) -m pytest -m "not slow" $(ARGS)
-	$(PY) -m tests.with_postgres $(PY) -m pytest -m "database and not slow" $(ARGS)
+	$(PY) -m pytest $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
+	$(PY) -m tests.with_postgres $(PY) -m pytest $(SIDE_BY_SIDE) -m "database and not slow" $(ARGS)
 
 test-all: install-test ## everything, also what is long
 	@$(PY) -m playground.frontend
-	$(PY) -m pytest $(ARGS)
-	$(PY) -m tests.with_postgres $(PY) -m pytest -m database $(ARGS)
+	$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	$(PY) -m tests.with_postgres $(PY) -m pytest $(SIDE_BY_SIDE) -m database $(ARGS)
 
 check: install-test ## format, lint, types, Django's own checks
 	$(VENV)/bin/ruff format --check .
