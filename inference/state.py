@@ -27,7 +27,7 @@ BATCH_SHARE = 0.6
 # An answer that was stopped ranks as if it had come later by so many load times, at most by this
 # part of W: so its model comes back for those who wait for it anew. Who has waited for half of W is
 # not put off.
-STOPPED_LOADS = 40.0
+STOPPED_LOADS = 10.0
 STOPPED_PART = 0.1
 LONG_PART = 0.5
 

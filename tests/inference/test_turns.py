@@ -250,7 +250,7 @@ def stopped_once(s: Scheduler, waited: float) -> None:
 
 def test_a_model_comes_back_for_stopped_answers_when_somebody_comes_or_after_a_while() -> None:
     s = scheduler(model("a"), model("b"), limits=Limits(wait=1_000.0))
-    stopped_once(s, waited=5.0)
+    stopped_once(s, waited=0.0)
     assert s.schedule(110.0).preemptions == ("1",)
     s.preempted("1", 110.0, generated=3)
     late = s.head("a") - 110.0
