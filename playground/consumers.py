@@ -244,6 +244,8 @@ def describe(status: ModelStatus) -> dict[str, Any]:
         "is_default": status.is_default,
         "running": status.running,
         "waiting": status.waiting,
+        "pictures": status.pictures,
+        "defaults": dict(status.defaults),
         "parameters": supported_parameters(("chat.completions",), status.abilities),
     }
 
