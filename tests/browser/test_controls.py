@@ -139,7 +139,7 @@ def test_reasoning_is_folded(page: Page, model: Model) -> None:
     ask(page, "What is it?")
     finished(page)
     expect(page.locator(".thought")).to_be_hidden()
-    page.get_by_text("Reasoning", exact=True).last.click()
+    page.locator(".reasoning summary").click()
     expect(page.locator(".thought")).to_have_text("six times seven")
 
 
