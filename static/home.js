@@ -5,9 +5,11 @@ import { CodeBox } from "./code.js";
 import { Compare } from "./compare.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
+import { History } from "./history.js";
 import { ModelMenu } from "./models.js";
 import { Panel } from "./panel.js";
 import { Replies } from "./replies.js";
+import { Saving } from "./saving.js";
 import { Shortcuts } from "./shortcuts.js";
 import { ChatSocket } from "./socket.js";
 import { remembered, remember, switchTheme } from "./tab.js";
@@ -25,6 +27,8 @@ const menu = new ModelMenu();
 const panel = new Panel();
 const composer = new Composer();
 const compare = new Compare(menu);
+// Only for a person who is signed in.
+const history = part("history") ? new History() : null;
 const view = new Conversation(part("conversation"), {
   again: (node) => replies.size || ask(tree.above(node)),
   drawn: keepInView,
@@ -165,6 +169,7 @@ function ended(node) {
   else view.turn(node).finish();
   if (node.error && !node.batch) failure(node.error);
   draw();
+  if (!replies.size) history?.save(tree, panel.system);
   lookAgain();
 }
 
@@ -183,7 +188,11 @@ function draw() {
   view.draw();
   refresh();
   keepInView();
-  remember(tree);
+  keepInTab();
+}
+
+function keepInTab() {
+  remember({ nodes: tree, system: panel.system, kept: history?.current ?? null });
 }
 
 function choose(node) {
@@ -225,6 +234,7 @@ function show(saved) {
 }
 
 function newChat() {
+  history?.leave();
   show(new Tree());
   composer.focus();
 }
@@ -237,6 +247,7 @@ function escape() {
 // --- joining --------------------------------------------------------------------------------------
 
 function listen() {
+  const saving = new Saving(() => ({ tree, system: panel.system }));
   const code = new CodeBox(call, document.querySelector(".playground").dataset.authMode);
   composer.addEventListener("send", () => send());
   composer.addEventListener("changed", refresh);
@@ -262,6 +273,7 @@ function listen() {
     theme: switchTheme,
     "new-chat": newChat,
     "show-code": () => code.open(),
+    save: () => saving.open(),
     shortcuts: () => shortcuts.open(),
   };
   for (const [id, action] of Object.entries(clicks)) part(id).addEventListener("click", action);
@@ -270,7 +282,13 @@ function listen() {
     panel.fit(menu.chosen);
     composer.takePictures(menu.chosen.pictures);
   });
-  addEventListener("pagehide", () => remember(tree));
+  addEventListener("pagehide", keepInTab);
+  history?.addEventListener("told", ({ detail }) => notice(detail));
+  history?.addEventListener("gone", newChat);
+  history?.addEventListener("open", ({ detail }) => {
+    panel.system = detail.system;
+    show(new Tree(detail.nodes));
+  });
 }
 
 function connect() {
@@ -290,7 +308,10 @@ function connect() {
 
 listen();
 connect();
-show(new Tree(remembered()));
+const before = remembered();
+panel.system = before.system ?? "";
+if (history) history.current = before.kept ?? null;
+show(new Tree(before.nodes));
 replies.expect(tree.path.flatMap((node) => tree.batch(node)).filter(({ running }) => running));
 refresh();
 // On a phone the focus would pull the keyboard over the page.

@@ -34,6 +34,10 @@ export class Panel {
     return this.#system.value.trim();
   }
 
+  set system(text) {
+    this.#system.value = text;
+  }
+
   get params() {
     return Object.assign({}, ...this.#fitting.map(({ params }) => params));
   }

@@ -2,20 +2,20 @@
 
 const CONVERSATION = "conversation";
 
-export function remember(tree) {
+export function remember(state) {
   try {
-    sessionStorage.setItem(CONVERSATION, JSON.stringify(tree));
+    sessionStorage.setItem(CONVERSATION, JSON.stringify(state));
   } catch {
     // Storage may be forbidden, or too small for the pictures; the page works without it.
   }
 }
 
-// What the tab showed before it was loaded anew: the nodes of a tree.
+// What the tab showed before it was loaded anew.
 export function remembered() {
   try {
-    return JSON.parse(sessionStorage.getItem(CONVERSATION)) ?? [];
+    return JSON.parse(sessionStorage.getItem(CONVERSATION)) ?? {};
   } catch {
-    return [];
+    return {};
   }
 }
 

@@ -15,7 +15,11 @@ export class Tree {
       else this.#nodes.set(node.id, { ...node, children: [] });
     }
     for (const node of this.#nodes.values()) {
-      if (node.id !== ROOT) this.node(node.parent).children.push(node.id);
+      if (node.id !== ROOT) this.node(node.parent)?.children.push(node.id);
+    }
+    // What is chosen is always below: nobody can make a path that goes round in circles.
+    for (const node of this.#nodes.values()) {
+      if (!node.children.includes(node.chosen)) node.chosen = node.children.at(-1) ?? null;
     }
   }
 
