@@ -45,12 +45,31 @@ SAMPLES = [
     "<template><img src=x onerror=window.hit=1></template>",
     "<div id=prompt name=prompt class=composer>x</div>",
     "<a id=model-state href=https://evil.example/ target=_self>x</a>",
+    "$\\href{javascript:window.hit=1}{click}$",
+    "$$\\includegraphics{https://evil.example/pixel.png}$$",
+    "$\\htmlStyle{position:fixed}{x} \\htmlData{x=<img src=x onerror=window.hit=1>}{y}$",
+    "$\\text{<img src=x onerror=window.hit=1>}$",
+    "```html\n<script>window.hit=1</script>\n```",
+    "```math\n\\url{javascript:window.hit=1}\n```",
 ]
+# Where a sample may stand.
+PLACES = ("{}", "- {}", "> {}", "| a |\n| - |\n| {} |", "**{}**", "[{}](https://example.org/)")
 FORBIDDEN = ", ".join(
     f".markdown {name}"
     for name in (
-        *("script", "img", "style", "link", "iframe", "object", "embed", "svg:not(.icon)"),
-        *("math", "form", "input", "video", "base", "meta", "template", "[style]", "[id]"),
+        *(
+            "script",
+            "img",
+            "style",
+            "link",
+            "iframe",
+            "object",
+            "embed",
+            "svg:not(.icon, .katex *)",
+        ),
+        *("form", "input", "video", "base", "meta", "template", "[id]"),
+        # Formulas are drawn by their library, which writes no markup.
+        *("math:not(.katex *)", "[style]:not(.katex *)", ".katex a", ".katex img"),
         *("[onerror]", "[onload]", "[onclick]", "[srcdoc]", "a:not([rel*=noopener])"),
         *("a[href^='javascript' i]", "a[href^='data' i]", "a[href^='vbscript' i]"),
     )
@@ -92,6 +111,16 @@ def test_output_is_inert(page: Page) -> None:
 def test_all_samples_drawn_as_they_are_written_are_inert(page: Page) -> None:
     """As raw text, without the numbers that echo puts between words, cut after each character."""
     page.evaluate(DRAW, [SAMPLES])
+    assert page.evaluate("window.hit") is None
+    expect(page.locator(FORBIDDEN)).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_200_payloads_cut_after_each_character_are_inert(page: Page) -> None:
+    payloads = [place.format(sample) for place in PLACES for sample in SAMPLES]
+    assert len(payloads) > 200
+    for start in range(0, len(payloads), 20):
+        page.evaluate(DRAW, [payloads[start : start + 20]])
     assert page.evaluate("window.hit") is None
     expect(page.locator(FORBIDDEN)).to_have_count(0)
 
