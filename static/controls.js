@@ -249,7 +249,7 @@ class Format extends Control {
 }
 
 class Tools extends Control {
-  #choice = choice("tool-choice", [["auto", "if the model wants to"], ["required", "always"], ["none", "never"]]);
+  #choice = choice("tool-choice", [["auto", "when it wants"], ["required", "always"], ["none", "never"]]);
   #tools = new Json("tools", "The list of tools", (value) => Array.isArray(value));
   #more = made("details");
 

@@ -160,10 +160,14 @@ def test_without_the_sanitiser_the_policy_alone_holds(
 
 def test_markdown_is_drawn(page: Page) -> None:
     text = "# Title\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n- **bold** [x](https://example.org/)\n"
+    text += "\n7. seven\n\n| c |\n| -: |\n| 3 |\n\n$x^2$ costs $5 or $6\n"
     page.evaluate(DRAW, [[text]])
     drawn = page.locator(".markdown")
     for selector in ("h1", "table td", "li strong", "a[href='https://example.org/']"):
         expect(drawn.locator(selector).first).to_be_visible()
+    for selector in ("ol[start='7']", "td[align='right']", ".katex"):
+        expect(drawn.locator(selector)).to_have_count(1)
+    expect(drawn).to_contain_text("costs $5 or $6")
 
 
 def test_blocks_that_are_complete_keep_their_place_in_the_document(page: Page) -> None:
