@@ -32,11 +32,11 @@ MAX_FRAME bytes. Without a sign-in where one is needed, the handshake is answere
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.urls import path
@@ -207,7 +207,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def say(self, **fields: Any) -> None:
         """Send one frame."""
-        await self.send(text_data=json.dumps(fields, separators=(",", ":")))
+        await self.send(text_data=orjson.dumps(fields).decode())
 
     async def hang_up(self, code: int) -> None:
         """Close from this end, and stop what runs without waiting for the other end's goodbye."""

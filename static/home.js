@@ -20,6 +20,7 @@ const NEAR_BOTTOM = 60;
 
 const part = (id) => document.getElementById(id);
 const scroll = part("scroll");
+const { authMode, person } = document.querySelector(".playground").dataset;
 
 const socket = new ChatSocket("/ws/chat");
 const replies = new Replies(socket);
@@ -192,7 +193,13 @@ function draw() {
 }
 
 function keepInTab() {
-  remember({ nodes: tree, system: panel.system, kept: history?.current ?? null });
+  remember({ nodes: tree, system: panel.system, kept: history?.current ?? null, person });
+}
+
+// What this tab showed before, unless that was another person's, who has signed out since.
+function before() {
+  const found = remembered();
+  return found.person && found.person !== person ? {} : found;
 }
 
 function choose(node) {
@@ -248,7 +255,7 @@ function escape() {
 
 function listen() {
   const saving = new Saving(() => ({ tree, system: panel.system }));
-  const code = new CodeBox(call, document.querySelector(".playground").dataset.authMode);
+  const code = new CodeBox(call, authMode);
   composer.addEventListener("send", () => send());
   composer.addEventListener("changed", refresh);
   composer.addEventListener("refused", ({ detail }) => notice(detail));
@@ -308,10 +315,10 @@ function connect() {
 
 listen();
 connect();
-const before = remembered();
-panel.system = before.system ?? "";
-if (history) history.current = before.kept ?? null;
-show(new Tree(before.nodes));
+const { nodes, system = "", kept = null } = before();
+panel.system = system;
+if (history) history.current = kept;
+show(new Tree(nodes));
 replies.expect(tree.path.flatMap((node) => tree.batch(node)).filter(({ running }) => running));
 refresh();
 // On a phone the focus would pull the keyboard over the page.

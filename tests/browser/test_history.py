@@ -131,6 +131,19 @@ def test_two_tabs_do_not_overwrite_each_other(person: OpenPage) -> None:
     expect(answers(page).last).to_have_text("0:from 1:the 2:other 3:tab")
 
 
+def test_the_next_person_at_the_same_tab_sees_nothing_of_the_last_one(
+    person: OpenPage, house: RunningServer
+) -> None:
+    page = person("first-one")
+    ask(page, "a secret")
+    finished(page)
+    page.goto(f"{house.url}/account")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Your message")).to_be_visible()
+    expect(page.locator("#empty")).to_be_visible()
+    expect(page.locator(".turn")).to_have_count(0)
+
+
 def test_a_conversation_is_saved_as_a_file(page: Page, tmp_path: Path) -> None:
     page.get_by_label("System prompt").fill("Be brief.")
     ask(page, "hello there")

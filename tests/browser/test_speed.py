@@ -60,7 +60,7 @@ def busiest(page: Page, work: Callable[[], None]) -> float:
     events: list[dict[str, Any]] = []
     complete: list[Any] = []
     session.on("Tracing.dataCollected", lambda data: events.extend(data["value"]))
-    session.on("Tracing.tracingComplete", complete.append)
+    session.on("Tracing.tracingComplete", lambda data: complete.append(data))
     session.send("Tracing.start", {"categories": "toplevel,devtools.timeline"})
     work()
     session.send("Tracing.end")
