@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -46,7 +46,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
 def _document(person: User) -> Iterator[str]:
     """Piece by piece: there may be many requests and conversations."""
     yield JSON.encode(privacy.about(person)).rstrip("}\n")
-    lists = {
+    lists: dict[str, Iterator[Mapping[str, object]]] = {
         "conversations": privacy.conversations_of(person),
         "requests": privacy.requests_of(person),
     }

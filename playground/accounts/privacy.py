@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from allauth.socialaccount.models import SocialAccount
@@ -61,7 +61,7 @@ def about(person: User) -> dict[str, Any]:
     }
 
 
-def conversations_of(person: User) -> Iterator[dict[str, Any]]:
+def conversations_of(person: User) -> Iterator[Mapping[str, object]]:
     """What this person chose to keep, the oldest first."""
     own = Conversation.objects.filter(owner=person).order_by("created")
     return own.values(

@@ -24,7 +24,7 @@ DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 
 # Generous, because engines and tests share two cores; a page that is quick is not slowed by it.
-SECONDS = 8
+SECONDS = 20
 expect.set_options(timeout=SECONDS * 1000)
 
 OpenPage = Callable[..., Page]

@@ -29,7 +29,7 @@ async def test_500_idle_pages_cost_less_than_150_kb_each(make_server: MakeServer
     async with AsyncExitStack() as opened:
 
         async def come() -> None:
-            line = connect(f"{server.ws_url}/ws/chat", origin=server.url)  # type: ignore[arg-type]
+            line = connect(f"{server.ws_url}/ws/chat", origin=server.url)
             socket = await opened.enter_async_context(line)
             await socket.recv()
 
