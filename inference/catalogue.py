@@ -93,6 +93,7 @@ ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
         "silent_after",
         "sleep_bytes",
         "sleep_seconds",
+        "pictures",
         "tokens_per_second",
         "wake_seconds",
     ),

@@ -33,6 +33,10 @@ class Fitting:
             self._weights[key] = await self._library.weights(card)
         return self._ladder(card, self._weights[key])
 
+    def known(self, card: ModelCard) -> Weights | None:
+        """What is known of the model's files; None before it was measured."""
+        return self._weights.get(_key(card))
+
     async def model(self, card: ModelCard) -> Model:
         """The card as the scheduler knows it. Raises what `Library.weights` does."""
         return self._model(card, await self.ladder(card))

@@ -84,7 +84,10 @@ def weights_of(found: Found) -> Weights:
     """What the model is made of."""
     listed = sum(size for path, size in files_of(found).items() if is_weights(path))
     return Weights(
-        Shape.of(found.config), found.weight_bytes or listed, "quantization_config" in found.config
+        Shape.of(found.config),
+        found.weight_bytes or listed,
+        "quantization_config" in found.config,
+        "vision_config" in found.config,
     )
 
 

@@ -71,7 +71,9 @@ class InferenceService:
         )
         self._fleet = self._dispatcher.fleet
         self._fitting = Fitting(self._scheduler, self.library)
-        self._board = Board(self._scheduler, self._fleet, self.library.downloads, clock)
+        self._board = Board(
+            self._scheduler, self._fleet, self.library.downloads, clock, self._fitting.known
+        )
         # Cards that were found, and are not in the catalogue that was read last.
         self._fresh: dict[str, ModelCard] = {}
         # Of models that somebody wished for: they are on their way from the Hub.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 # The process itself: Python, torch and vLLM loaded, before any weights. Measured: 0.9 to 1.1 GiB.
@@ -63,11 +63,17 @@ def _table(config: Mapping[str, Any], hidden: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model as its files say: `bytes` of weights in full; `quantized`: in few bits already."""
+    """A model as its files say: `bytes` of weights in full; `quantized`: in few bits already.
+
+    `pictures`: it was made to read them beside text. `defaults`: how its tokens are drawn where a
+    request does not say, as far as its files are here.
+    """
 
     shape: Shape
     bytes: int
     quantized: bool = False
+    pictures: bool = False
+    defaults: Mapping[str, float] = field(default_factory=dict)
 
     def widened(self, dtype: str) -> Weights:
         """The same with every number in a wider type."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from inference.abilities import abilities
 from inference.catalogue import ModelCard
@@ -14,6 +14,7 @@ from inference.ladder import QUALITY
 from inference.placement import free_bytes
 from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
+from inference.sizing import Weights
 from inference.switches import Switch, took
 from inference.tasks import capabilities
 
@@ -33,7 +34,8 @@ class ModelStatus:
     words what is being done or what went wrong. `tier` is C for custom code, S for a pinned model,
     else A. `load_seconds` is the last measured load time. `capabilities` are the API's routes that
     the model answers, `abilities` what requests may ask for, `switches` what its last loads and so
-    on took. `place` is None for a model that was not measured yet, or that does not fit.
+    on took. `place` is None for a model that was not measured yet, or that does not fit. `pictures`
+    says whether it reads them, `defaults` how tokens are drawn where a request does not say.
     """
 
     card: ModelCard
@@ -50,6 +52,8 @@ class ModelStatus:
     switches: tuple[Switch, ...] = ()
     place: Place | None = None
     download: Download | None = None
+    pictures: bool = False
+    defaults: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,9 @@ class Board:
         fleet: Fleet,
         downloads: Downloads,
         clock: Callable[[], float],
+        known: Callable[[ModelCard], Weights | None],
     ) -> None:
+        self._known = known
         self._scheduler = scheduler
         self._fleet = fleet
         self._downloads = downloads
@@ -206,6 +212,7 @@ class Board:
         state, detail = self._state(card.id, replicas)
         if flight is not None and not replicas:
             state, detail = "downloading", _progress(flight)
+        weights = self._known(card)
         return ModelStatus(
             card=card,
             state=state,
@@ -221,6 +228,9 @@ class Board:
             switches=self._fleet.switches.of(card.id),
             place=self.place(card),
             download=self._download(flight) if flight else None,
+            # Under transformers a model of text is loaded without its eyes.
+            pictures=bool(weights and weights.pictures and card.engine in ("vllm", "echo")),
+            defaults=weights.defaults if weights else {},
         )
 
     def max_model_len(self, card: ModelCard) -> int | None:

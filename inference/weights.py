@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from inference.errors import ModelUnavailable, UnsafeFormat
 from inference.found import PICKLES, check_code
 from inference.hub import is_id
 from inference.sizing import Shape, Weights
+
+logger = logging.getLogger(__name__)
+
+# What a model may say of how its tokens are drawn.
+DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 
 def local_folder(card: ModelCard) -> Path | None:
@@ -65,7 +71,9 @@ def measure(card: ModelCard, folder: Path | None) -> Weights:
         return Weights(Shape(0, 0, 0, 0, 1), limits_of(card).memory_bytes)
     if card.engine == "echo" or folder is None:
         memory = int(card.engine_args.get("memory_bytes", 2**20))
-        return Weights(Shape(0, 0, 0, 0, 1), memory)
+        return Weights(
+            Shape(0, 0, 0, 0, 1), memory, pictures=bool(card.engine_args.get("pictures"))
+        )
     config = _config(folder)
     check_code(card.id, config, card.trust_remote_code)
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
@@ -74,7 +82,25 @@ def measure(card: ModelCard, folder: Path | None) -> Weights:
             f"The weights of `{card.id}` are pickles, which run code when they are read. Only "
             "safetensors are loaded."
         )
-    return Weights(Shape.of(config), size, "quantization_config" in config)
+    return Weights(
+        Shape.of(config),
+        size,
+        "quantization_config" in config,
+        "vision_config" in config,
+        _defaults(folder),
+    )
+
+
+def _defaults(folder: Path) -> dict[str, float]:
+    """How tokens are drawn by default; a model without such a file has no wishes of its own."""
+    file = folder / "generation_config.json"
+    try:
+        said = json.loads(file.read_text()) if file.exists() else {}
+    except (OSError, ValueError) as error:
+        logger.warning("%s cannot be read: %s", file, error)
+        return {}
+    given = said if isinstance(said, dict) else {}
+    return {name: given[name] for name in DEFAULTS if type(given.get(name)) in (int, float)}
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -44,12 +44,18 @@ def export(request: HttpRequest) -> HttpResponseBase:
 
 
 def _document(person: User) -> Iterator[str]:
-    """Piece by piece: there may be many requests."""
+    """Piece by piece: there may be many requests and conversations."""
     yield JSON.encode(privacy.about(person)).rstrip("}\n")
-    yield ',\n "requests": ['
-    for i, request in enumerate(privacy.requests_of(person)):
-        yield f"{',' if i else ''}\n{JSON.encode(request)}"
-    yield "]\n}\n"
+    lists: dict[str, Iterator[Mapping[str, object]]] = {
+        "conversations": privacy.conversations_of(person),
+        "requests": privacy.requests_of(person),
+    }
+    for name, rows in lists.items():
+        yield f',\n "{name}": ['
+        for i, row in enumerate(rows):
+            yield f"{',' if i else ''}\n{JSON.encode(row)}"
+        yield "]"
+    yield "\n}\n"
 
 
 @require_POST
@@ -69,4 +75,8 @@ def delete(request: HttpRequest) -> HttpResponse:
 @require_safe
 def privacy_page(request: HttpRequest) -> HttpResponse:
     """What is kept of people, in plain words."""
-    return render(request, "privacy.html", {"days": round(settings.USAGE_KEEP_DAYS)})
+    context = {
+        "days": round(settings.USAGE_KEEP_DAYS),
+        "resume": round(settings.RESUME_SECONDS),
+    }
+    return render(request, "privacy.html", context)

@@ -1,22 +1,28 @@
 """The chat websocket of the playground, at /ws/chat. Text frames of one JSON object each.
 
 The page says:
-    {"type": "chat", "id": …, "model": …, "messages": [{"role": …, "content": …}], "params": {…}}
+    {"type": "hello", "session": …}
+        a secret of its own; with it the answers of a lost connection go on for RESUME_SECONDS.
+    {"type": "chat", "id": …, "model": …, "messages": […], "params": {…}}
         asks a question; "id" is the page's own name for the answer, "model" may be left out,
-        "params" takes temperature, top_p, max_tokens, seed, presence_ and frequency_penalty.
+        messages and params are those of POST /v1/chat/completions.
+    {"type": "resume", "id": …, "at": […]}
+        asks for the rest of an answer, from the "at" of the last frame that it had.
+    {"type": "got", "id": …}    it has the whole answer, which can be forgotten here.
     {"type": "stop", "id": …}   ends that answer; without effect when it has ended.
     {"type": "models"}          asks for the models and their state.
 
 The server says:
-    {"type": "models", "models": [{"id", "state", "detail", "tier", "context", "is_default",
-        "running", "waiting"}]}
-        at the start and when asked.
+    {"type": "models", "models": […]}
+        at the start and when asked; `describe` has the fields.
     {"type": "waiting", "id", "model", "position", "eta", "stage", "detail", "progress"}
         while the question waits: on change, and at least every KEEPALIVE_SECONDS.
-    {"type": "token", "id", "text", "reasoning", "tokens"}   what is new, and the count so far.
+    {"type": "token", "id", "text", "reasoning", "tool_calls", "tokens", "at"}
+        what is new, the count of tokens so far, and how far that is.
     {"type": "done", "id", "model", "finish_reason", "usage", "timings"}
         the end; "stopped" is the finish_reason of an answer that the page stopped.
     {"type": "error", "id", "error": {…}}   the same error object as the API's; ends the answer.
+    {"type": "gone", "id"}      there is no such answer any more.
 
 Up to MAX_REPLIES answers run side by side. Closes: 1003 for a binary frame, 1007 for broken
 UTF-8, 1008 for too many messages and for a person who was deactivated, 1009 for a frame above
@@ -26,53 +32,61 @@ MAX_FRAME bytes. Without a sign-in where one is needed, the handshake is answere
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.urls import path
 
-from inference import errors, get_service, requests
+from inference import ModelStatus, get_service
+from inference.requests import new_request_id
 from playground import frames
 from playground.accounts.access import Caller
-from playground.accounts.counting import counted
 from playground.accounts.directory import directory
-from playground.accounts.usage import Meter, metered
+from playground.answers import Asked, Owner, Place, Reply, replies
+from playground.api.body import SMALL_BODY_BYTES, decode
+from playground.api.parameters import supported_parameters
 from playground.errors import BadValue, WebError, error_body
-from playground.finding import may_add
-from playground.replies import Outbox, Pace, Tally
+from playground.replies import Pace, answer
 from playground.visitors import caller_of, same_origin
 
-MAX_REPLIES = 4
 MAX_FRAME = 2**20
 # A person sends a message now and then; the page itself asks for the models.
 BURST, PER_SECOND = 100, 20.0
-NEWS_SECONDS = 0.5
+# A tab that was closed or loaded anew comes back at once or never.
+AWAY = 1001
+AWAY_SECONDS = 10.0
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    """One browser tab. Each answer is a task, so that "stop" is heard while it runs."""
+    """One connection of one browser tab. Each answer is a task of its own, and so is reading it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.replies: dict[str, asyncio.Task[None]] = {}
+        self.readers: dict[str, asyncio.Task[None]] = {}
         self.pace = Pace(BURST, PER_SECOND)
         self.closed = False
         self.caller = Caller("anonymous")
+        self.session = new_request_id()
+        # How long answers wait when the connection is lost: not at all for a page without a secret.
+        self.patience = 0.0
         self.farewell: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Run the connection; whatever ends it, no answer outlives it."""
+        """Run the connection; no reader outlives it."""
         try:
             await super().__call__(scope, receive, send)
         finally:
             directory.ignore(self.see_change)
-            self.cancel_replies()
+            self.leave()
+
+    @property
+    def owner(self) -> Owner:
+        """Whose answers are this connection's."""
+        return Owner(self.caller.user_id, self.session)
 
     async def connect(self) -> None:
         """Let the page in, and tell it the models."""
@@ -94,8 +108,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self.farewell = asyncio.create_task(self.hang_up(1008))
 
     async def disconnect(self, code: int) -> None:
-        """Free every slot at once."""
-        self.cancel_replies()
+        """The line is gone. What was asked for may be waited for, but not for long."""
+        if code == AWAY:
+            self.patience = min(self.patience, AWAY_SECONDS)
+        self.leave()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Hear one frame; what is wrong with it goes back as an error object."""
@@ -105,156 +121,133 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.hang_up(1008)
         elif text_data is None:
             await self.hang_up(1003)
-        elif len(text_data.encode()) > MAX_FRAME:
+        elif len(raw := text_data.encode()) > MAX_FRAME:
             await self.hang_up(1009)
         else:
-            await self.hear(text_data)
+            await self.hear(raw)
 
-    async def hear(self, text: str) -> None:
+    async def hear(self, raw: bytes) -> None:
         """Do what the frame asks for."""
         name: str | None = None
         try:
-            frame = frames.decode(text)
+            is_small = len(raw) <= SMALL_BODY_BYTES
+            frame = decode(raw) if is_small else await asyncio.to_thread(decode, raw)
             kind = frame.get("type")
             if kind == "models":
                 await self.say_models()
-            elif kind == "chat":
+            elif kind == "hello":
+                self.session, self.patience = frames.session(frame), settings.RESUME_SECONDS
+            elif kind in ACTIONS:
                 name = frames.reply_id(frame)
-                await self.start_reply(name, frame)
-            elif kind == "stop":
-                name = frames.reply_id(frame)
-                self.stop_reply(name)
+                await ACTIONS[kind](self, name, frame)
             else:
-                raise BadValue("'type' must be chat, stop or models.", "type")
+                raise BadValue(f"'type' must be one of {', '.join((*ACTIONS, *PLAIN))}.", "type")
         except Exception as exc:
-            await self.say_error(name, exc)
+            await self.say(type="error", id=name, **error_body(exc))
 
-    async def start_reply(self, name: str, frame: Mapping[str, Any]) -> None:
-        """Start the answer as a task of its own."""
-        if name in self.replies:
-            raise BadValue(f"An answer with the id {name!r} is running.", "id")
-        if len(self.replies) >= MAX_REPLIES:
-            raise errors.AccountQueueFull(f"This page has {MAX_REPLIES} answers running already.")
+    # --- what a page may ask for -----------------------------------------------------------------
+
+    async def chat(self, name: str, frame: Mapping[str, Any]) -> None:
+        """Start an answer and pass it on."""
         # Anew for each question: groups and limits may have changed.
-        self.caller = await caller_of(self.scope)
-        request = frames.chat_request(frame, self.caller.account)
-        task = asyncio.create_task(self.reply(name, self.caller, request))
-        self.replies[name] = task
-        task.add_done_callback(lambda _: self.replies.pop(name, None))
+        self.caller = caller = await caller_of(self.scope)
+        request = await asyncio.to_thread(frames.chat_request, frame, caller.account)
+        if replies.find(self.owner, name):
+            raise BadValue(f"An answer with the id {name!r} is running.", "id")
+        replies.check_room(self.owner)
+        asked = Asked(self.owner, name, caller.account)
+        self.follow(replies.start(asked, lambda reply: answer(reply, caller, request)), Place())
 
-    def stop_reply(self, name: str) -> None:
+    async def resume(self, name: str, frame: Mapping[str, Any]) -> None:
+        """Go on with an answer where another connection was lost."""
+        place = frames.place(frame)
+        reply = replies.find(self.owner, name)
+        if reply is None or not reply.has(place):
+            await self.say(type="gone", id=name)
+        elif name not in self.readers:
+            self.follow(reply, place)
+
+    async def got(self, name: str, frame: Mapping[str, Any]) -> None:
+        """Forget an answer that the page has."""
+        reply = replies.find(self.owner, name)
+        if reply is not None and reply.ended:
+            replies.drop(reply)
+
+    async def stop(self, name: str, frame: Mapping[str, Any]) -> None:
         """End an answer; one that has just ended by itself is no error."""
-        if task := self.replies.get(name):
-            task.cancel()
+        if reply := replies.find(self.owner, name):
+            replies.stop(reply)
 
-    async def reply(self, name: str, caller: Caller, request: requests.GenerateRequest) -> None:
-        """Answer one question, to its end, its failure or its stop."""
-        tally = Tally(time.monotonic())
-        try:
-            card = await get_service().find(request.model, may_add(request.model, caller))
-            model = card.id
-            if not caller.terms_for(model):
-                raise errors.ModelNotFound(request.model or model)
-            request = dataclasses.replace(
-                request,
-                model=model,
-                weight=caller.weight_for(model),
-                queue_places=caller.queue_places(model),
-            )
-            meter = counted(caller, model, "playground", [request], request.request_id)
-            await self.stream(name, request, tally, meter)
-        except asyncio.CancelledError:
-            # Nobody is left to tell when the socket is gone; else "stop" was asked for.
-            if not self.closed:
-                await self.say(type="done", id=name, model=model, **tally.stopped())
-        except Exception as exc:
-            await self.say_error(name, exc)
-        else:
-            await self.say(type="done", id=name, model=model, **tally.finished())
+    # --- reading answers -------------------------------------------------------------------------
 
-    async def stream(
-        self, name: str, request: requests.GenerateRequest, tally: Tally, meter: Meter
-    ) -> None:
-        """Wait for the turn, then pass on what the model says."""
-        news = asyncio.create_task(self.tell_waiting(name, request.request_id))
-        try:
-            stream = await metered(get_service().generate(request), meter)
-        finally:
-            news.cancel()
-        outbox = Outbox(lambda fields: self.say(type="token", id=name, **fields))
-        async with contextlib.aclosing(stream), contextlib.aclosing(outbox):
-            async for output in stream:
-                if output is requests.PULSE:
-                    if told := self.waiting_news(request.request_id):
-                        await self.say(type="waiting", id=name, **told)
-                    continue
-                tally.count(output, time.monotonic())
-                outbox.put(output.text, output.reasoning, tally.tokens)
-            await outbox.sent()
+    def follow(self, reply: Reply, place: Place) -> None:
+        """Pass an answer on, from a place to its end, beside whatever else is said."""
+        name = reply.asked.name
+        task = asyncio.create_task(replies.follow(reply, self.say, place))
+        self.readers[name] = task
+        task.add_done_callback(lambda done: self.followed(reply, done))
 
-    async def tell_waiting(self, name: str, request_id: str) -> None:
-        """Say where the question stands in the queue, until it leaves it."""
-        told: dict[str, Any] = {}
-        due = 0.0
-        while True:
-            news = self.waiting_news(request_id)
-            now = time.monotonic()
-            if news and (news != told or now >= due):
-                told, due = news, now + settings.KEEPALIVE_SECONDS
-                await self.say(type="waiting", id=name, **news)
-            await asyncio.sleep(min(NEWS_SECONDS, max(0.0, due - now) if news else NEWS_SECONDS))
+    def followed(self, reply: Reply, done: asyncio.Task[None]) -> None:
+        """A reader is through, or its line broke."""
+        self.readers.pop(reply.asked.name, None)
+        if not done.cancelled():
+            done.exception()
+        replies.keep(reply, self.patience)
 
-    @staticmethod
-    def waiting_news(request_id: str) -> dict[str, Any]:
-        """The fields of a "waiting" frame; whole seconds, so that news is not sent for less."""
-        waiting = get_service().waiting(request_id)
-        if waiting is None:
-            return {}
-        return {
-            "model": waiting.model,
-            "position": waiting.position,
-            "eta": None if waiting.eta is None else round(waiting.eta),
-            "stage": waiting.stage,
-            "detail": waiting.detail,
-            "progress": waiting.progress and round(waiting.progress, 3),
-        }
+    # --- saying ----------------------------------------------------------------------------------
 
     async def say_models(self) -> None:
         """Send the models that can chat, with their state."""
         models = [
-            {
-                "id": status.card.id,
-                "state": status.state,
-                "detail": status.detail,
-                "tier": status.tier,
-                "context": status.max_model_len,
-                "is_default": status.is_default,
-                "running": status.running,
-                "waiting": status.waiting,
-            }
+            describe(status)
             for status in get_service().models()
             if status.card.task == "text-generation" and self.caller.terms_for(status.card.id)
         ]
         await self.say(type="models", models=models)
 
-    async def say_error(self, name: str | None, exc: Exception) -> None:
-        """Send the error object; `error_body` logs what nobody expected."""
-        await self.say(type="error", id=name, **error_body(exc))
-
     async def say(self, **fields: Any) -> None:
         """Send one frame."""
-        await self.send(text_data=json.dumps(fields, separators=(",", ":")))
+        await self.send(text_data=orjson.dumps(fields).decode())
 
     async def hang_up(self, code: int) -> None:
         """Close from this end, and stop what runs without waiting for the other end's goodbye."""
-        self.cancel_replies()
+        self.patience = 0.0
+        for reply in replies.of(self.owner):
+            replies.drop(reply)
+        self.leave()
         await self.close(code)
 
-    def cancel_replies(self) -> None:
-        """Cancel every answer; after this nothing more is said."""
+    def leave(self) -> None:
+        """Read no more; after this nothing more is said."""
         self.closed = True
-        for task in list(self.replies.values()):
+        for task in list(self.readers.values()):
             task.cancel()
+
+
+PLAIN = ("hello", "models")
+ACTIONS = {
+    "chat": ChatConsumer.chat,
+    "resume": ChatConsumer.resume,
+    "got": ChatConsumer.got,
+    "stop": ChatConsumer.stop,
+}
+
+
+def describe(status: ModelStatus) -> dict[str, Any]:
+    """What a page shows of a model, and which parameters have an effect on it."""
+    return {
+        "id": status.card.id,
+        "state": status.state,
+        "detail": status.detail,
+        "tier": status.tier,
+        "context": status.max_model_len,
+        "is_default": status.is_default,
+        "running": status.running,
+        "waiting": status.waiting,
+        "pictures": status.pictures,
+        "defaults": dict(status.defaults),
+        "parameters": supported_parameters(("chat.completions",), status.abilities),
+    }
 
 
 websocket_urlpatterns = [path("ws/chat", ChatConsumer.as_asgi())]

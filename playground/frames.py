@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from inference import requests
-from playground.errors import BadBody, BadValue
+from playground.answers import Place
+from playground.api.serializers import ChatCompletionSerializer
+from playground.errors import BadValue
 
 MAX_ID = 64
-MAX_MESSAGES = 2000
-ROLES = ("system", "user", "assistant")
-
-
-class Knob(NamedTuple):
-    """A parameter that a page may set."""
-
-    kinds: tuple[type, ...]
-    least: float
-    most: float
-
-    def __str__(self) -> str:
-        word = "a number" if float in self.kinds else "an integer"
-        return f"{word} from {self.least} to {self.most}"
-
-
-NUMBER, INTEGER = (int, float), (int,)
-KNOBS: Mapping[str, Knob] = {
-    "temperature": Knob(NUMBER, 0, 2),
-    "top_p": Knob(NUMBER, 0, 1),
-    "presence_penalty": Knob(NUMBER, -2, 2),
-    "frequency_penalty": Knob(NUMBER, -2, 2),
-    "max_tokens": Knob(INTEGER, 1, 2**31 - 1),
-    "seed": Knob(INTEGER, 0, 2**63 - 1),
-}
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def decode(text: str) -> dict[str, Any]:
-    """The JSON object in a frame."""
-    try:
-        frame = json.loads(text, parse_constant=_refuse_constant)
-    # json gives up on deep nesting with a RecursionError.
-    except (ValueError, RecursionError) as exc:
-        raise BadBody("The message is not valid JSON.") from exc
-    if not isinstance(frame, dict):
-        raise BadBody("The message must be a JSON object.")
-    return frame
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+SESSION = re.compile(r"[A-Za-z0-9_-]{22,64}", re.ASCII)
+MAX_PLACE = 2**31
+# Parameters of the API that mean nothing here, where there is one answer and it always streams.
+NOT_HERE = frozenset(
+    {"best_of", "logprobs", "messages", "model", "n", "stream", "stream_options", "top_logprobs"}
+)
 
 
 def reply_id(frame: Mapping[str, Any]) -> str:
@@ -63,57 +28,57 @@ def reply_id(frame: Mapping[str, Any]) -> str:
     return found
 
 
+def session(frame: Mapping[str, Any]) -> str:
+    """The secret by which a page is known again when it comes back."""
+    found = _string(frame.get("session"), "session")
+    if not SESSION.fullmatch(found):
+        raise BadValue("'session' must be 22 to 64 letters, digits, - or _.", "session")
+    return found
+
+
+def place(frame: Mapping[str, Any]) -> Place:
+    """How far a page has read of an answer."""
+    found = frame.get("at")
+    numbers = found if isinstance(found, list) else []
+    fits = all(type(each) is int and 0 <= each < MAX_PLACE for each in numbers)
+    if not fits or len(numbers) != len(Place()):
+        raise BadValue("'at' must be the three numbers of the last frame.", "at")
+    return Place(*numbers)
+
+
 def chat_request(frame: Mapping[str, Any], account: str) -> requests.GenerateRequest:
-    """The question in a "chat" frame."""
+    """The question in a "chat" frame: the parameters are those of POST /v1/chat/completions."""
+    params = frame.get("params", {})
+    if not isinstance(params, dict):
+        raise BadValue("'params' must be an object.", "params")
+    if wrong := params.keys() & NOT_HERE:
+        raise BadValue(f"There is no parameter '{min(wrong)}' here.", "params")
+    model = _string(frame.get("model", ""), "model")
+    body = {**params, "model": model, "messages": frame.get("messages")}
+    [request] = ChatCompletionSerializer.shared().to_call(body, strict=True).requests
+    _refuse_addresses(request.messages or ())
     return requests.GenerateRequest(
-        model=_string(frame.get("model", ""), "model"),
-        messages=_messages(frame.get("messages")),
-        sampling=_sampling(frame.get("params", {})),
+        model=model,
+        messages=request.messages,
+        sampling=request.sampling,
         account=account,
+        tools=request.tools,
+        tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
+        chat_template_kwargs=request.chat_template_kwargs,
     )
 
 
-def _messages(value: object) -> tuple[requests.Message, ...]:
-    if not isinstance(value, list):
-        raise BadValue("'messages' must be a list.", "messages")
-    if not 1 <= len(value) <= MAX_MESSAGES:
-        raise BadValue(f"'messages' must hold 1 to {MAX_MESSAGES} messages.", "messages")
-    return tuple(_message(item, f"messages.{place}") for place, item in enumerate(value))
-
-
-def _message(value: object, param: str) -> requests.Message:
-    if not isinstance(value, dict):
-        raise BadValue(f"'{param}' must be an object.", param)
-    role = value.get("role")
-    if role not in ROLES:
-        raise BadValue(f"'{param}.role' must be one of {', '.join(ROLES)}.", f"{param}.role")
-    content = _string(value.get("content"), f"{param}.content")
-    if extra := value.keys() - {"role", "content"}:
-        raise BadValue(f"'{param}' takes no field {min(extra)!r}.", param)
-    return requests.Message(role=role, content=content)
-
-
-def _sampling(value: object) -> requests.SamplingParams:
-    if not isinstance(value, dict):
-        raise BadValue("'params' must be an object.", "params")
-    knobs: dict[str, Any] = {name: _knob(name, item) for name, item in value.items()}
-    return requests.SamplingParams(**knobs)
-
-
-def _knob(name: str, value: object) -> float:
-    knob = KNOBS.get(name)
-    if knob is None:
-        raise BadValue(f"There is no parameter {name[:MAX_ID]!r} here.", "params")
-    fits = isinstance(value, knob.kinds) and not isinstance(value, bool)
-    if not fits or not knob.least <= cast(float, value) <= knob.most:
-        raise BadValue(f"'params.{name}' must be {knob}.", f"params.{name}")
-    return cast(float, value)
+def _refuse_addresses(messages: Sequence[requests.Message]) -> None:
+    """A page sends its pictures; it has nothing fetched for it."""
+    for i, message in enumerate(messages):
+        for k, part in enumerate(() if isinstance(message.content, str) else message.content or ()):
+            if part["type"] == "image_url" and not part["image_url"]["url"].startswith("data:"):
+                param = f"messages[{i}].content[{k}].image_url.url"
+                raise BadValue(f"'{param}' must be a data: URL.", param, "invalid_image_url")
 
 
 def _string(value: object, param: str) -> str:
     if not isinstance(value, str):
         raise BadValue(f"'{param}' must be a string.", param)
-    # JSON can spell half a surrogate pair, which no tokenizer and no frame can carry.
-    if _SURROGATE.search(value):
-        raise BadValue(f"'{param}' is not valid Unicode.", param)
     return value

@@ -22,15 +22,27 @@ ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ROOT / "static" / "vendor"
 STAMP = VENDOR / "versions.txt"
 MANIFESTS = ("package.json", "package-lock.json")
+FONTS = (
+    "AMS-Regular", "Caligraphic-Bold", "Caligraphic-Regular", "Fraktur-Bold", "Fraktur-Regular",
+    "Main-Bold", "Main-BoldItalic", "Main-Italic", "Main-Regular", "Math-BoldItalic",
+    "Math-Italic", "SansSerif-Bold", "SansSerif-Italic", "SansSerif-Regular", "Script-Regular",
+    "Size1-Regular", "Size2-Regular", "Size3-Regular", "Size4-Regular", "Typewriter-Regular",
+)  # fmt: skip
 # Where each library keeps what the pages use, and the name under which they use it.
 MODULES = {
     "marked/lib/marked.esm.js": "marked.js",
     "dompurify/dist/purify.es.mjs": "dompurify.js",
     "swagger-ui-dist/swagger-ui-bundle.js": "swagger-ui.js",
     "swagger-ui-dist/swagger-ui.css": "swagger-ui.css",
+    "@highlightjs/cdn-assets/es/highlight.min.js": "highlight.js",
+    "katex/dist/katex.mjs": "katex.js",
+    "katex/dist/katex.min.css": "katex.css",
+    **{f"katex/dist/fonts/KaTeX_{name}.woff2": f"KaTeX_{name}.woff2" for name in FONTS},
 }
 ARGUMENTS = ["ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]
 OPTIONS: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300}
+# Of each font there is one file here, in the format that every browser reads.
+OLD_FONT = re.compile(r",url\(fonts/[\w.-]+\.(?:woff|ttf)\) format\(\"\w+\"\)")
 SOURCE_MAP = re.compile(r"^(//# sourceMappingURL=.*|/\*# sourceMappingURL=.*\*/)$", re.MULTILINE)
 
 Run = Callable[[Path], "subprocess.CompletedProcess[str]"]
@@ -89,8 +101,12 @@ def copy_modules(installed: Path) -> None:
     VENDOR.mkdir(parents=True, exist_ok=True)
     STAMP.unlink(missing_ok=True)
     for source, name in MODULES.items():
+        if name.endswith(".woff2"):
+            shutil.copy(installed / source, VENDOR / name)
+            continue
         # The maps stay behind; hashed static storage would look for what the comment names.
         text = SOURCE_MAP.sub("", (installed / source).read_text(encoding="utf-8"))
+        text = OLD_FONT.sub("", text).replace("url(fonts/", "url(")
         (VENDOR / name).write_text(text, encoding="utf-8")
     STAMP.write_text(f"{wanted()}\n")
 

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from playground import account_page, people, usage_page, views
+from playground.conversations import views as conversations
 from playground.custom import views as custom
 
 urlpatterns = [
@@ -19,5 +20,10 @@ urlpatterns = [
     path("join/<str:token>", people.join, name="join"),
     path("custom", custom.submissions, name="custom"),
     path("custom/<str:name>/withdraw", custom.withdraw, name="custom-withdraw"),
+    path("conversations", conversations.conversations, name="conversations"),
+    path("conversations/keeping", conversations.keeping, name="keeping"),
+    path("conversations/<uuid:pk>", conversations.conversation, name="conversation"),
+    path("conversations/<uuid:pk>/share", conversations.share, name="share"),
+    path("shared/<str:token>", conversations.shared, name="shared"),
     path("docs/api", views.api_docs, name="api-docs"),
 ]

@@ -1,13 +1,25 @@
-"""What one streamed answer over a websocket needs: its counts, its pace and its outgoing text."""
+"""What one streamed answer over a websocket needs: its pace, its counts and the work itself."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import dataclasses
+import time
 from dataclasses import dataclass
 from typing import Any
 
-from inference import requests
+from django.conf import settings
+
+from inference import errors, get_service, requests
+from playground.accounts.access import Caller
+from playground.accounts.counting import counted
+from playground.accounts.usage import Meter, metered
+from playground.answers import Reply
+from playground.errors import error_body
+from playground.finding import may_add
+
+NEWS_SECONDS = 0.5
 
 
 class Pace:
@@ -45,11 +57,11 @@ class Tally:
         self.tokens += len(output.token_ids)
         self.usage = output.usage or self.usage
         self.finish_reason = output.finish_reason or self.finish_reason
-        if output.text or output.reasoning:
+        if output.text or output.reasoning or output.tool_calls:
             self.first = self.first or now
             self.last = now
 
-    def finished(self) -> dict[str, Any]:
+    def finished(self, device_seconds: float) -> dict[str, Any]:
         """Fields of the "done" frame of an answer that ran to its end."""
         usage = self.usage or requests.Usage(completion_tokens=self.tokens)
         self.tokens = usage.completion_tokens
@@ -61,68 +73,98 @@ class Tally:
         return {
             "finish_reason": self.finish_reason,
             "usage": counts,
-            "timings": self.timings(),
+            "timings": self.timings(device_seconds, usage.queue_seconds),
         }
 
-    def stopped(self) -> dict[str, Any]:
+    def stopped(self, device_seconds: float) -> dict[str, Any]:
         """Fields of the "done" frame of an answer that was stopped; its prompt is not known."""
         counts = {"completion_tokens": self.tokens}
-        return {"finish_reason": "stopped", "usage": counts, "timings": self.timings()}
+        timings = self.timings(device_seconds)
+        return {"finish_reason": "stopped", "usage": counts, "timings": timings}
 
-    def timings(self) -> dict[str, float | None]:
-        """Seconds to the first token, and tokens a second from there on."""
+    def timings(self, device_seconds: float, queued: float | None = None) -> dict[str, Any]:
+        """Seconds to the first token, tokens a second from there on, and what it cost."""
+        found: dict[str, Any] = {
+            "ttft": None,
+            "tokens_per_second": None,
+            "device_seconds": round(device_seconds, 3),
+            "queue_seconds": queued if queued is None else round(queued, 3),
+        }
         if self.first is None:
-            return {"ttft": None, "tokens_per_second": None}
+            return found
         spent = self.last - self.first
         rate = (self.tokens - 1) / spent if spent > 0 and self.tokens > 1 else None
-        return {"ttft": round(self.first - self.started, 3), "tokens_per_second": rate}
+        return found | {"ttft": round(self.first - self.started, 3), "tokens_per_second": rate}
 
 
-class Outbox:
-    """Text on its way to the browser: leaves at once when nothing is being sent, else in one piece.
+async def answer(reply: Reply, caller: Caller, request: requests.GenerateRequest) -> None:
+    """Answer one question, to its end, its failure or its stop."""
+    tally, model = Tally(time.monotonic()), request.model
+    meter: Meter | None = None
+    try:
+        card = await get_service().find(model, may_add(model, caller))
+        model = card.id
+        if not caller.terms_for(model):
+            raise errors.ModelNotFound(request.model or model)
+        request = dataclasses.replace(
+            request,
+            model=model,
+            weight=caller.weight_for(model),
+            queue_places=caller.queue_places(model),
+        )
+        meter = counted(caller, model, "playground", [request], request.request_id)
+        await _stream(reply, request, tally, meter)
+    except asyncio.CancelledError:
+        cost = meter.device_seconds if meter else 0.0
+        reply.end(type="done", model=model, **tally.stopped(cost))
+    except Exception as exc:
+        reply.end(type="error", **error_body(exc))
+    else:
+        reply.end(type="done", model=model, **tally.finished(meter.device_seconds))
 
-    A model that is faster than the connection so makes larger frames, not more of them, and a
-    reader that stalls holds up neither the model nor its slot.
-    """
 
-    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-        self._send = send
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._tokens = 0
-        self._sending: asyncio.Task[None] | None = None
+async def _stream(
+    reply: Reply, request: requests.GenerateRequest, tally: Tally, meter: Meter
+) -> None:
+    """Wait for the turn, then write down what the model says."""
+    news = asyncio.create_task(tell_waiting(reply, request.request_id))
+    try:
+        stream = await metered(get_service().generate(request), meter)
+    finally:
+        news.cancel()
+    async with contextlib.aclosing(stream):
+        async for output in stream:
+            if output is requests.PULSE:
+                if told := waiting_news(request.request_id):
+                    reply.wait(told)
+                continue
+            tally.count(output, time.monotonic())
+            reply.put(output.text, output.reasoning, output.tool_calls, tally.tokens)
 
-    def put(self, text: str, reasoning: str, tokens: int) -> None:
-        """Take new text; `tokens` is the count so far."""
-        self._tokens = tokens
-        if text:
-            self._text.append(text)
-        if reasoning:
-            self._reasoning.append(reasoning)
-        if self._sending is not None and self._sending.done():
-            self._sending.result()  # a connection that broke ends the answer
-            self._sending = None
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._flush())
 
-    async def sent(self) -> None:
-        """Wait until everything is out."""
-        if self._sending is not None:
-            await self._sending
+async def tell_waiting(reply: Reply, request_id: str) -> None:
+    """Say where the question stands in the queue, until it leaves it."""
+    told: dict[str, Any] = {}
+    due = 0.0
+    while True:
+        news = waiting_news(request_id)
+        now = time.monotonic()
+        if news and (news != told or now >= due):
+            told, due = news, now + settings.KEEPALIVE_SECONDS
+            reply.wait(news)
+        await asyncio.sleep(min(NEWS_SECONDS, max(0.0, due - now) if news else NEWS_SECONDS))
 
-    async def aclose(self) -> None:
-        """Forget what is not out yet."""
-        if self._sending is not None:
-            self._sending.cancel()
 
-    async def _flush(self) -> None:
-        while self._text or self._reasoning:
-            fields: dict[str, Any] = {
-                "text": "".join(self._text),
-                "tokens": self._tokens,
-            }
-            if self._reasoning:
-                fields["reasoning"] = "".join(self._reasoning)
-            self._text.clear()
-            self._reasoning.clear()
-            await self._send(fields)
+def waiting_news(request_id: str) -> dict[str, Any]:
+    """The fields of a "waiting" frame; whole seconds, so that news is not sent for less."""
+    waiting = get_service().waiting(request_id)
+    if waiting is None:
+        return {}
+    return {
+        "model": waiting.model,
+        "position": waiting.position,
+        "eta": None if waiting.eta is None else round(waiting.eta),
+        "stage": waiting.stage,
+        "detail": waiting.detail,
+        "progress": waiting.progress and round(waiting.progress, 3),
+    }

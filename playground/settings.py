@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "playground",
     "playground.accounts",
     "playground.api",
+    "playground.conversations",
     "playground.custom",
 ]
 
@@ -221,6 +222,8 @@ MAX_BODY_BYTES = int(env.number("MAX_BODY_BYTES", 20 * 2**20, least=1024))
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 # While a request waits, its client hears something at least this often: proxies cut silence.
 KEEPALIVE_SECONDS = env.number("KEEPALIVE_SECONDS", 15, least=0.05)
+# When the line to a page of the playground is lost, its answers go on and are kept for so long.
+RESUME_SECONDS = env.number("RESUME_SECONDS", 60)
 # An answer that is not streamed says nothing while it waits: after so long, or at once where the
 # wait would be longer, its client is told to ask again, and its place is kept.
 MAX_SILENT_WAIT = env.number("MAX_SILENT_WAIT", 90, least=0.05)

@@ -1,47 +1,9 @@
 // "Show code": the call that the page would make, as a program that runs as it stands.
 
 import { copies } from "./clipboard.js";
+import { WRITERS } from "./snippets.js";
 
 const EXAMPLE = "What is the capital of France?";
-
-// JSON strings are Python strings as well.
-const quoted = JSON.stringify;
-const turn = ({ role, content }) => `{"role": ${quoted(role)}, "content": ${quoted(content)}}`;
-
-function json({ model, messages, ...knobs }) {
-  const fields = [
-    `"model": ${quoted(model)}`,
-    `"messages": [\n      ${messages.map(turn).join(",\n      ")}\n    ]`,
-    ...Object.entries(knobs).map(([name, value]) => `"${name}": ${value}`),
-  ];
-  // Single quotes may not stand inside the shell's; JSON can spell them otherwise.
-  return `{\n    ${fields.join(",\n    ")}\n  }`.replaceAll("'", "\\u0027");
-}
-
-function curl({ base, key, body }) {
-  const lines = [`curl ${base}/chat/completions`, '-H "Content-Type: application/json"'];
-  if (key) lines.push(`-H "Authorization: Bearer ${key}"`);
-  lines.push(`-d '${json(body)}'`);
-  return lines.join(" \\\n  ");
-}
-
-function python({ base, key, body: { model, messages, ...knobs } }) {
-  return [
-    "from openai import OpenAI  # pip install openai",
-    "",
-    `client = OpenAI(base_url="${base}", api_key="${key || "any-key"}")`,
-    "completion = client.chat.completions.create(",
-    `    model=${quoted(model)},`,
-    "    messages=[",
-    ...messages.map((message) => `        ${turn(message)},`),
-    "    ],",
-    ...Object.entries(knobs).map(([name, value]) => `    ${name}=${value},`),
-    ")",
-    "print(completion.choices[0].message.content)",
-  ].join("\n");
-}
-
-const WRITERS = { curl, python };
 
 export class CodeBox {
   #dialog = document.getElementById("code");

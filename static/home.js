@@ -1,41 +1,211 @@
-// The playground. Holds the conversation; the drawing is in turns.js, the talking in socket.js.
+// The playground. Holds the conversation and joins its parts; the drawing is in conversation.js, the
+// talking in replies.js and socket.js.
 
 import { CodeBox } from "./code.js";
+import { Compare } from "./compare.js";
+import { Composer } from "./composer.js";
+import { Conversation } from "./conversation.js";
+import { History } from "./history.js";
 import { ModelMenu } from "./models.js";
 import { Panel } from "./panel.js";
+import { Replies } from "./replies.js";
+import { Saving } from "./saving.js";
+import { Shortcuts } from "./shortcuts.js";
 import { ChatSocket } from "./socket.js";
-import { Answer, statsWords, userTurn } from "./turns.js";
+import { remembered, remember, switchTheme } from "./tab.js";
+import { contentOf, newId, picturesOf, textOf, Tree } from "./tree.js";
 
 const MODELS_EVERY = 15000;
 const NEAR_BOTTOM = 60;
 
 const part = (id) => document.getElementById(id);
-const prompt = part("prompt");
 const scroll = part("scroll");
-const finePointer = matchMedia("(pointer: fine)");
+const { authMode, person } = document.querySelector(".playground").dataset;
 
 const socket = new ChatSocket("/ws/chat");
+const replies = new Replies(socket);
 const menu = new ModelMenu();
 const panel = new Panel();
+const composer = new Composer();
+const compare = new Compare(menu);
+// Only for a person who is signed in.
+const history = part("history") ? new History() : null;
+const view = new Conversation(part("conversation"), {
+  again: (node) => replies.size || ask(tree.above(node)),
+  drawn: keepInView,
+  edit,
+  goOn: (node) => choose(node),
+  instead,
+  results,
+  turn: (node, step) => {
+    const { all, place } = tree.branches(node);
+    choose(all[place + step]);
+  },
+});
 
-// Turns that are over: {role, content, element}. The one that is being answered is `current`.
-let turns = [];
-let current = null;
-let asked = 0;
+let tree = new Tree();
 let follows = true;
+let moved = null;
 
-function messages() {
+// --- asking ---------------------------------------------------------------------------------------
+
+function messages(node) {
   const system = panel.system ? [{ role: "system", content: panel.system }] : [];
-  return [...system, ...turns.map(({ role, content }) => ({ role, content }))];
+  return [...system, ...tree.messages(node)];
 }
 
+// The body of the request as it would be made now; after an answer, the one that got it.
 function call() {
-  const body = { model: menu.chosen?.id ?? "", messages: messages(), ...panel.params };
-  // After an answer, show the call that got it.
+  const params = panel.problem ? {} : panel.params;
+  const body = { model: menu.chosen?.id ?? "", messages: messages(tree.last), ...params };
   while (body.messages.at(-1)?.role === "assistant") body.messages.pop();
-  const draft = prompt.value.trim();
-  if (draft) body.messages = [...messages(), { role: "user", content: draft }];
-  return body;
+  if (composer.isEmpty) return body;
+  const question = { role: "user", content: contentOf(composer.text, composer.pictures) };
+  return { ...body, messages: [...messages(tree.last), question] };
+}
+
+function send(text = composer.text, pictures = composer.pictures) {
+  if (replies.size || (!text && !pictures.length) || !isReady()) return;
+  const question = tree.add(tree.last, { role: "user", content: contentOf(text, pictures) });
+  composer.set("");
+  ask(question);
+}
+
+// Whether a question can be asked now; says what is in the way, and what was typed stays.
+function isReady() {
+  failure("");
+  if (!socket.isUp) {
+    notice("Not connected to the server. Your message is still below; send it again in a moment.");
+    return false;
+  }
+  notice(panel.problem);
+  return !panel.problem;
+}
+
+// Have a turn that is the person's, or a tool's, answered: by several models side by side.
+function ask(question, models = compare.models) {
+  if (!isReady()) {
+    draw();
+    return;
+  }
+  const asked = { messages: messages(question), params: panel.params };
+  const batch = models.length > 1 ? newId() : undefined;
+  const nodes = models.map((model) => tree.add(question, { role: "assistant", model, batch }));
+  tree.choose(nodes[0]);
+  follows = true;
+  for (const node of nodes) {
+    if (!replies.ask(node, asked)) ended(Object.assign(node, { error: "The connection to the server was lost." }));
+  }
+  draw();
+}
+
+// The question in other words is a branch beside the old one.
+function edit(node, text) {
+  const pictures = picturesOf(node);
+  if (replies.size || (!text && !pictures.length) || !isReady()) return;
+  ask(tree.add(tree.above(node), { role: "user", content: contentOf(text, pictures) }));
+}
+
+// What tools gave goes back to the model that called them.
+function results(node, texts) {
+  if (replies.size || !isReady()) return;
+  const last = node.tool_calls.reduce(
+    (above, { id, function: { name } }, place) =>
+      tree.add(above, { role: "tool", name, tool_call_id: id, content: texts[place] }),
+    node,
+  );
+  ask(last, [node.model]);
+}
+
+// Another model answers what this one lets wait.
+function instead(node, model) {
+  moved = { node, model };
+  menu.choose(model);
+  replies.stop(node);
+}
+
+function retry() {
+  if (!composer.isEmpty) send();
+  else if (tree.last && tree.last.role !== "assistant") ask(tree.last);
+}
+
+// --- hearing --------------------------------------------------------------------------------------
+
+// The menu shows each model's state; a question changes it when it waits, begins and ends.
+function lookAgain() {
+  socket.send({ type: "models" });
+}
+
+function grew(node) {
+  if (!node.running.began) lookAgain();
+  node.running.began = true;
+  view.turn(node).grew();
+}
+
+function waits(node) {
+  if (!node.running.waited) lookAgain();
+  node.running.waited = true;
+  view.turn(node).waits(node.batch ? "" : menu.ready(node.model, hasPictures(node)));
+  keepInView();
+}
+
+function hasPictures(node) {
+  return tree.messages(node).some(({ content }) => Array.isArray(content));
+}
+
+function ended(node) {
+  const isEmpty = !node.content && !node.reasoning && !node.tool_calls;
+  const stopped = node.stats?.finish_reason === "stopped";
+  if (moved?.node === node) {
+    const { model } = moved;
+    moved = null;
+    if (isEmpty) {
+      const question = tree.above(node);
+      tree.remove(node);
+      ask(question, [model]);
+      return;
+    }
+  }
+  if (isEmpty && !node.batch && (node.error || stopped)) takeBack(node);
+  else view.turn(node).finish();
+  if (node.error && !node.batch) failure(node.error);
+  draw();
+  if (!replies.size) history?.save(tree, panel.system);
+  lookAgain();
+}
+
+// As if it had not been asked: a question without any answer goes back to where it was typed.
+function takeBack(node) {
+  const question = tree.above(node);
+  tree.remove(node);
+  if (question.role !== "user" || question.children.length) return;
+  tree.remove(question);
+  composer.giveBack(textOf(question), picturesOf(question));
+}
+
+// --- showing --------------------------------------------------------------------------------------
+
+function draw() {
+  view.draw();
+  refresh();
+  keepInView();
+  keepInTab();
+}
+
+function keepInTab() {
+  remember({ nodes: tree, system: panel.system, kept: history?.current ?? null, person });
+}
+
+// What this tab showed before, unless that was another person's, who has signed out since.
+function before() {
+  const found = remembered();
+  return found.person && found.person !== person ? {} : found;
+}
+
+function choose(node) {
+  tree.choose(node);
+  follows = false;
+  draw();
 }
 
 function keepInView() {
@@ -43,23 +213,11 @@ function keepInView() {
 }
 
 function refresh() {
-  part("empty").hidden = turns.length > 0;
-  part("stop").hidden = !current;
-  part("send").hidden = Boolean(current);
-  part("send").disabled = !prompt.value.trim();
-  part("conversation").ariaBusy = String(Boolean(current));
-}
-
-// Firefox and Safari do not size a text area by its content yet.
-function fitPrompt() {
-  prompt.style.height = "auto";
-  prompt.style.height = `${prompt.scrollHeight}px`;
-}
-
-function setPrompt(text) {
-  prompt.value = text;
-  fitPrompt();
-  refresh();
+  part("empty").hidden = !tree.isEmpty;
+  part("stop").hidden = !replies.size;
+  part("send").hidden = Boolean(replies.size);
+  part("send").disabled = composer.isEmpty;
+  part("conversation").ariaBusy = String(Boolean(replies.size));
 }
 
 function notice(text) {
@@ -70,182 +228,98 @@ function notice(text) {
 function failure(text) {
   part("failure").querySelector("p").textContent = text;
   part("failure").hidden = !text;
-  part("retry").hidden = turns.at(-1)?.role === "assistant";
+  part("retry").hidden = composer.isEmpty && tree.last?.role === "assistant";
   keepInView();
 }
 
-function send(text) {
-  if (current || !text.trim()) return;
-  if (!socket.isUp) {
-    failure("");
-    notice("Not connected to the server. Your message is still below; send it again in a moment.");
-    return;
-  }
-  const element = userTurn(text);
-  part("conversation").append(element);
-  turns.push({ role: "user", content: text, element });
-  setPrompt("");
-  ask();
-}
-
-// Have the last turn, which is the person's, answered.
-function ask() {
+function show(saved) {
+  replies.forget();
+  tree = saved;
   failure("");
-  asked += 1;
-  const id = `${Date.now().toString(36)}-${asked}`;
-  const model = menu.chosen?.id ?? "";
-  const answer = new Answer(model, { onDraw: keepInView, onAgain: () => askAgain(answer) });
-  current = { id, answer };
-  part("conversation").append(answer.element);
-  follows = true;
-  refresh();
-  keepInView();
-  if (!socket.send({ type: "chat", id, model, messages: messages(), params: panel.params })) {
-    failed("The connection to the server was lost.");
-  }
-}
-
-function askAgain(answer) {
-  if (current || turns.at(-1)?.element !== answer.element) return;
-  turns.pop().element.remove();
-  ask();
-}
-
-function settle(stats) {
-  const { answer } = current;
-  current = null;
-  answer.finish(stats);
-  turns.push({ role: "assistant", content: answer.text, element: answer.element });
-  refresh();
-}
-
-function finished(frame) {
-  // Stopped before the first word: as if it had not been asked yet.
-  if (frame.finish_reason === "stopped" && !current.answer.text) takeBack();
-  else settle(statsWords(frame));
-  lookAgain();
-}
-
-// What was said so far stays; a question without any answer goes back to where it was typed.
-function failed(message) {
-  if (current.answer.text) settle("cut off");
-  else takeBack();
-  failure(message);
-  lookAgain();
-}
-
-function takeBack() {
-  current.answer.element.remove();
-  current = null;
-  const turn = turns.pop();
-  turn.element.remove();
-  setPrompt([turn.content, prompt.value].filter(Boolean).join("\n"));
-}
-
-// The menu shows each model's state; a question changes it when it waits, begins and ends.
-function lookAgain() {
-  socket.send({ type: "models" });
-}
-
-function spoke(frame) {
-  if (!current.answer.text) lookAgain();
-  current.answer.add(frame);
-}
-
-function waits(frame) {
-  if (!current.waited) lookAgain();
-  current.waited = true;
-  current.answer.waiting(frame);
-}
-
-const HEARD = {
-  token: spoke,
-  waiting: waits,
-  done: finished,
-  error: (frame) => failed(frame.error.message),
-};
-
-function heard(frame) {
-  if (frame.type === "models") menu.update(frame.models);
-  else if (frame.id === null) notice(frame.error.message);
-  // Frames of an answer that was left behind by "New chat" are no longer wanted.
-  else if (frame.id === current?.id) HEARD[frame.type](frame);
-}
-
-function stop() {
-  if (current) socket.send({ type: "stop", id: current.id });
+  view.show(tree);
+  draw();
 }
 
 function newChat() {
-  stop();
-  current = null;
-  turns = [];
-  part("conversation").replaceChildren();
-  failure("");
-  refresh();
-  prompt.focus();
+  history?.leave();
+  show(new Tree());
+  composer.focus();
 }
 
-function switchTheme() {
-  const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.theme = dark ? "light" : "dark";
-  try {
-    localStorage.setItem("theme", root.dataset.theme);
-  } catch {
-    // Storage may be forbidden; the choice then lasts as long as the page.
-  }
-}
-
-function pressed(event) {
-  if (event.key !== "Escape" || part("code").open) return;
+function escape() {
   if (panel.covers) panel.close();
-  else stop();
+  else replies.stopAll();
 }
 
-function typed(event) {
-  // While an input method is composing, Enter chooses a word.
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  send(prompt.value.trim());
-}
+// --- joining --------------------------------------------------------------------------------------
 
 function listen() {
-  const code = new CodeBox(call, document.querySelector(".playground").dataset.authMode);
-  part("composer").addEventListener("submit", (event) => {
-    event.preventDefault();
-    send(prompt.value.trim());
-  });
-  prompt.addEventListener("keydown", typed);
-  prompt.addEventListener("input", () => setPrompt(prompt.value));
-  document.addEventListener("keydown", pressed);
+  const saving = new Saving(() => ({ tree, system: panel.system }));
+  const code = new CodeBox(call, authMode);
+  composer.addEventListener("send", () => send());
+  composer.addEventListener("changed", refresh);
+  composer.addEventListener("refused", ({ detail }) => notice(detail));
   scroll.addEventListener("scroll", () => {
     follows = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_BOTTOM;
   });
   for (const button of document.querySelectorAll(".example")) {
-    button.addEventListener("click", () => send(button.textContent));
+    button.addEventListener("click", () => send(button.textContent, []));
   }
-  const clicks = { stop, retry: () => send(prompt.value.trim()), theme: switchTheme, "new-chat": newChat };
+  const shortcuts = new Shortcuts({
+    escape,
+    "new-chat": newChat,
+    model: () => menu.focus(),
+    prompt: () => composer.focus(),
+    compare: () => compare.toggle(),
+    "toggle-panel": () => part("toggle-panel").click(),
+    "show-code": () => code.open(),
+  });
+  const clicks = {
+    stop: () => replies.stopAll(),
+    retry,
+    theme: switchTheme,
+    "new-chat": newChat,
+    "show-code": () => code.open(),
+    save: () => saving.open(),
+    shortcuts: () => shortcuts.open(),
+  };
   for (const [id, action] of Object.entries(clicks)) part(id).addEventListener("click", action);
-  part("show-code").addEventListener("click", () => code.open());
   menu.addEventListener("change", () => {
     part("empty-model").textContent = menu.chosen.id;
+    panel.fit(menu.chosen);
+    composer.takePictures(menu.chosen.pictures);
+  });
+  addEventListener("pagehide", keepInTab);
+  history?.addEventListener("told", ({ detail }) => notice(detail));
+  history?.addEventListener("gone", newChat);
+  history?.addEventListener("open", ({ detail }) => {
+    panel.system = detail.system;
+    show(new Tree(detail.nodes));
   });
 }
 
 function connect() {
-  socket.addEventListener("frame", ({ detail }) => heard(detail));
-  socket.addEventListener("up", () => notice(""));
-  socket.addEventListener("down", () => {
-    notice("The connection to the server was lost. Reconnecting…");
-    if (current) failed("The connection was lost before the answer was complete.");
+  replies.addEventListener("grew", ({ detail }) => grew(detail));
+  replies.addEventListener("waits", ({ detail }) => waits(detail));
+  replies.addEventListener("ended", ({ detail }) => ended(detail));
+  replies.addEventListener("changed", refresh);
+  socket.addEventListener("frame", ({ detail }) => {
+    if (detail.type === "models") menu.update(detail.models);
+    else if (detail.id === null) notice(detail.error.message);
   });
+  socket.addEventListener("up", () => notice(""));
+  socket.addEventListener("down", () => notice("The connection to the server was lost. Reconnecting…"));
   socket.connect();
   setInterval(() => document.hidden || lookAgain(), MODELS_EVERY);
 }
 
 listen();
 connect();
+const { nodes, system = "", kept = null } = before();
+panel.system = system;
+if (history) history.current = kept;
+show(new Tree(nodes));
+replies.expect(tree.path.flatMap((node) => tree.batch(node)).filter(({ running }) => running));
 refresh();
 // On a phone the focus would pull the keyboard over the page.
-if (finePointer.matches) prompt.focus();
+if (matchMedia("(pointer: fine)").matches) composer.focus();

@@ -25,6 +25,21 @@ export class ModelMenu extends EventTarget {
     return this.#models.find((model) => model.id === this.#select.value);
   }
 
+  get models() {
+    return this.#models;
+  }
+
+  // The id of another model that could answer now; empty where there is none.
+  ready(model, withPictures) {
+    const fits = ({ id, state, pictures }) => id !== model && state === "ready" && (pictures || !withPictures);
+    return this.#models.find(fits)?.id ?? "";
+  }
+
+  choose(id) {
+    this.#select.value = id;
+    this.#show();
+  }
+
   focus() {
     this.#select.focus();
   }

@@ -1,4 +1,7 @@
-// The side panel: system prompt and the knobs. What is not set is left to the model.
+// The side panel: system prompt, and the controls that the chosen model can do something with.
+// What is not set is left to the model.
+
+import { controls, SHOWN_FIRST } from "./controls.js";
 
 const WIDE = matchMedia("(min-width: 64rem)");
 
@@ -6,17 +9,19 @@ export class Panel {
   #panel = document.getElementById("panel");
   #toggle = document.getElementById("toggle-panel");
   #system = document.getElementById("system");
-  #temperature = document.getElementById("temperature");
-  #shown = document.getElementById("temperature-shown");
-  #maxTokens = document.getElementById("max-tokens");
+  #more = document.getElementById("more-controls");
+  #controls = controls();
+  #fitting = [];
 
   constructor() {
     this.#toggle.addEventListener("click", () => this.#open(this.#panel.hidden));
     document.getElementById("close-panel").addEventListener("click", () => this.close());
     document.getElementById("reset-panel").addEventListener("click", () => this.#reset());
-    this.#temperature.addEventListener("input", () => this.#setTemperature(this.#temperature.value));
+    document.getElementById("controls").append(...this.#controls.slice(0, SHOWN_FIRST).map(({ element }) => element));
+    this.#more.append(...this.#controls.slice(SHOWN_FIRST).map(({ element }) => element));
     WIDE.addEventListener("change", () => this.#open(WIDE.matches));
     this.#reset();
+    this.fit({ parameters: [], defaults: {} });
     this.#open(WIDE.matches);
   }
 
@@ -29,11 +34,27 @@ export class Panel {
     return this.#system.value.trim();
   }
 
+  set system(text) {
+    this.#system.value = text;
+  }
+
   get params() {
-    const params = {};
-    if ("set" in this.#temperature.dataset) params.temperature = this.#temperature.valueAsNumber;
-    if (this.#maxTokens.value && this.#maxTokens.checkValidity()) params.max_tokens = this.#maxTokens.valueAsNumber;
-    return params;
+    return Object.assign({}, ...this.#fitting.map(({ params }) => params));
+  }
+
+  // What has to be mended before a question can be asked; empty where all is well.
+  get problem() {
+    return this.#fitting.map(({ problem }) => problem).find(Boolean) ?? "";
+  }
+
+  // Show what has an effect on a model, with its own defaults.
+  fit({ parameters, defaults }) {
+    this.#fitting = this.#controls.filter(({ needs }) => parameters.includes(needs));
+    for (const control of this.#controls) {
+      control.element.hidden = !this.#fitting.includes(control);
+      control.defaults(defaults);
+    }
+    this.#more.hidden = ![...this.#more.children].some(({ hidden, localName }) => localName !== "summary" && !hidden);
   }
 
   close() {
@@ -46,16 +67,8 @@ export class Panel {
     this.#toggle.ariaExpanded = String(open);
   }
 
-  #setTemperature(value) {
-    this.#temperature.dataset.set = "";
-    this.#shown.textContent = Number(value).toFixed(1);
-  }
-
   #reset() {
     this.#system.value = "";
-    this.#maxTokens.value = "";
-    this.#temperature.value = "1";
-    delete this.#temperature.dataset.set;
-    this.#shown.textContent = "model’s default";
+    for (const control of this.#controls) control.reset();
   }
 }

@@ -15,6 +15,7 @@ from inference.catalogue import ModelCard
 from inference.engines.base import Engine, Prepared
 from inference.engines.echo_tasks import EchoTasks
 from inference.engines.echo_words import VOCABULARY, all_words, last_words
+from inference.engines.pictures import has_pictures
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
@@ -36,8 +37,8 @@ class EchoEngine(Engine):
     """Numbered tokens at a set rate.
 
     `engine_args`: `tokens_per_second` (0: no pause), `load_seconds`, `context` (tokens),
-    `dimensions` (of vectors), `memory_bytes`, `fail_load` (the reason to give),
-    `out_of_memory` (the rungs at which a load runs out of memory), `silent_after`
+    `dimensions` (of vectors), `pictures` (whether it takes them), `memory_bytes`, `fail_load` (the
+    reason to give), `out_of_memory` (the rungs at which a load runs out of memory), `silent_after`
     (so many answers, the probe of the load among them, then not a word). It can sleep when it has
     `sleep_bytes` to keep meanwhile; then `sleep_seconds`, `wake_seconds` and `fail_wake`.
     """
@@ -55,6 +56,7 @@ class EchoEngine(Engine):
         self._asleep = False
         rate = float(args.get("tokens_per_second", 0.0))
         self._interval = 1.0 / rate if rate else 0.0
+        self._pictures = bool(args.get("pictures"))
         self._answers_left = float(args.get("silent_after", "inf"))
         self._other = EchoTasks(self.max_model_len, int(args.get("dimensions", 64)))
         self._stopped = asyncio.Event()
@@ -82,6 +84,8 @@ class EchoEngine(Engine):
             )
         if request.tools and request.tool_choice != "none":
             raise UnsupportedParameter("The echo engine cannot call tools.", "tools")
+        if not self._pictures and has_pictures(request.messages):
+            raise UnsupportedParameter("This model reads text only.", "messages")
         words = all_words(request)
         room = self.max_model_len - len(words)
         if room <= 0:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from zlib import crc32
 
-from inference.errors import InvalidRequest, UnsupportedParameter
+from inference.errors import InvalidRequest
 from inference.requests import GenerateRequest, Prompt, TokenizeRequest
 
 VOCABULARY = 2**20
@@ -55,6 +55,6 @@ def _content_words(content: Any) -> list[str]:
 
 def _part_words(parts: Sequence[Any]) -> Iterator[list[str]]:
     for part in parts:
-        if part.get("type") != "text":
-            raise UnsupportedParameter("The echo engine reads only text parts.", "messages")
-        yield str(part.get("text", "")).split()
+        # Each picture is a word.
+        is_text = part.get("type") == "text"
+        yield str(part.get("text", "")).split() if is_text else ["picture"]

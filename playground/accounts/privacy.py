@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from allauth.socialaccount.models import SocialAccount
@@ -15,6 +15,8 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
+from playground.conversations.models import Conversation, Keeping
+
 from .identity import GONE, user_account
 from .models import Membership, UsageRecord, UsageSum
 from .models.records import COUNTED, NAMES
@@ -26,7 +28,7 @@ RECORD = (
 
 
 def about(person: User) -> dict[str, Any]:
-    """All but the requests, which may be many (`requests_of`)."""
+    """All but what may be much: `requests_of` and `conversations_of`."""
     return {
         "username": person.username,
         "first_name": person.first_name,
@@ -52,20 +54,29 @@ def about(person: User) -> dict[str, Any]:
         "log_of_staff": list(
             LogEntry.objects.filter(user=person).values("action_time", "object_repr")
         ),
+        "keeps_conversations": Keeping.objects.filter(person=person).exists(),
         "sums": list(
             UsageSum.objects.filter(account=user_account(person.pk)).values(*NAMES, *COUNTED)
         ),
     }
 
 
+def conversations_of(person: User) -> Iterator[Mapping[str, object]]:
+    """What this person chose to keep, the oldest first."""
+    own = Conversation.objects.filter(owner=person).order_by("created")
+    return own.values(
+        "title", "system", "nodes", "created", "changed", "share__token", "share__created"
+    ).iterator(20)
+
+
 def requests_of(person: User) -> Iterator[dict[str, Any]]:
-    """Every request, the oldest first. What was asked and answered is not kept anywhere."""
+    """Every request, the oldest first. What was asked and answered is not kept with it."""
     own = UsageRecord.objects.filter(account=user_account(person.pk)).order_by("when")
     return own.values(*RECORD).iterator(2000)
 
 
 def forget(person: User) -> None:
-    """Delete a person for good, with keys, memberships, sign-ins and requests.
+    """Delete a person for good, with keys, memberships, conversations, sign-ins and requests.
 
     The sums stay, as those of nobody, so that what models cost in all is still true.
     """

@@ -45,12 +45,31 @@ SAMPLES = [
     "<template><img src=x onerror=window.hit=1></template>",
     "<div id=prompt name=prompt class=composer>x</div>",
     "<a id=model-state href=https://evil.example/ target=_self>x</a>",
+    "$\\href{javascript:window.hit=1}{click}$",
+    "$$\\includegraphics{https://evil.example/pixel.png}$$",
+    "$\\htmlStyle{position:fixed}{x} \\htmlData{x=<img src=x onerror=window.hit=1>}{y}$",
+    "$\\text{<img src=x onerror=window.hit=1>}$",
+    "```html\n<script>window.hit=1</script>\n```",
+    "```math\n\\url{javascript:window.hit=1}\n```",
 ]
+# Where a sample may stand.
+PLACES = ("{}", "- {}", "> {}", "| a |\n| - |\n| {} |", "**{}**", "[{}](https://example.org/)")
 FORBIDDEN = ", ".join(
     f".markdown {name}"
     for name in (
-        *("script", "img", "style", "link", "iframe", "object", "embed", "svg:not(.icon)"),
-        *("math", "form", "input", "video", "base", "meta", "template", "[style]", "[id]"),
+        *(
+            "script",
+            "img",
+            "style",
+            "link",
+            "iframe",
+            "object",
+            "embed",
+            "svg:not(.icon, .katex *)",
+        ),
+        *("form", "input", "video", "base", "meta", "template", "[id]"),
+        # Formulas are drawn by their library, which writes no markup.
+        *("math:not(.katex *)", "[style]:not(.katex *)", ".katex a", ".katex img"),
         *("[onerror]", "[onload]", "[onclick]", "[srcdoc]", "a:not([rel*=noopener])"),
         *("a[href^='javascript' i]", "a[href^='data' i]", "a[href^='vbscript' i]"),
     )
@@ -96,6 +115,16 @@ def test_all_samples_drawn_as_they_are_written_are_inert(page: Page) -> None:
     expect(page.locator(FORBIDDEN)).to_have_count(0)
 
 
+@pytest.mark.slow
+def test_200_payloads_cut_after_each_character_are_inert(page: Page) -> None:
+    payloads = [place.format(sample) for place in PLACES for sample in SAMPLES]
+    assert len(payloads) > 200
+    for start in range(0, len(payloads), 20):
+        page.evaluate(DRAW, [payloads[start : start + 20]])
+    assert page.evaluate("window.hit") is None
+    expect(page.locator(FORBIDDEN)).to_have_count(0)
+
+
 # The same page with a sanitiser that lets everything through.
 OFF = """export default {
   addHook() {},
@@ -131,10 +160,14 @@ def test_without_the_sanitiser_the_policy_alone_holds(
 
 def test_markdown_is_drawn(page: Page) -> None:
     text = "# Title\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n- **bold** [x](https://example.org/)\n"
+    text += "\n7. seven\n\n| c |\n| -: |\n| 3 |\n\n$x^2$ costs $5 or $6\n"
     page.evaluate(DRAW, [[text]])
     drawn = page.locator(".markdown")
     for selector in ("h1", "table td", "li strong", "a[href='https://example.org/']"):
         expect(drawn.locator(selector).first).to_be_visible()
+    for selector in ("ol[start='7']", "td[align='right']", ".katex"):
+        expect(drawn.locator(selector)).to_have_count(1)
+    expect(drawn).to_contain_text("costs $5 or $6")
 
 
 def test_blocks_that_are_complete_keep_their_place_in_the_document(page: Page) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.api.environments import python_with
+from tests.servers import ROOT
+
 pytestmark = pytest.mark.browser
 
+CLIENT_PINS = ROOT / "requirements" / "clients.txt"
+NODE = shutil.which("node") or ROOT / ".venv" / "bin" / "node"
 NASTY = 'It\'s "quoted", $HOME `id` \\n {"a":"b","c"} 🦜 :"} ,"'
 
 
@@ -28,22 +35,61 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("text", ["", "hello there", NASTY])
-@pytest.mark.parametrize("language", ["curl", "Python"])
-def test_code_runs_as_it_stands(page: Page, language: str, text: str) -> None:
+def echoed(text: str) -> list[str]:
+    return [f"{place}:{word}" for place, word in enumerate(text.split())]
+
+
+@pytest.mark.parametrize("language", ["curl", "Python", "JavaScript"])
+def test_code_runs_as_it_stands(page: Page, language: str) -> None:
     page.get_by_label("System prompt").fill("You're brief.")
-    page.get_by_label("Temperature").fill("0.3")
     page.get_by_label("Maximum tokens").fill("50")
-    page.get_by_label("Your message").fill(text)
-    code = shown(page, language)
+    for text in ("", "hello there", NASTY):
+        page.get_by_label("Your message").fill(text)
+        code = shown(page, language)
+        assert "max_tokens" in code
+        assert said(language, code).split() == echoed(text or "What is the capital of France?")
+
+
+def said(language: str, code: str) -> str:
+    """What the program prints of the answer."""
     if language == "curl":
-        said = json.loads(run("sh", "-c", code))["choices"][0]["message"]["content"]
-    else:
-        said = run(sys.executable, "-c", code)
-    words = (text or "What is the capital of France?").split()
-    assert said.split() == [f"{place}:{word}" for place, word in enumerate(words)]
-    assert "temperature" in code
-    assert "max_tokens" in code
+        return str(json.loads(run("sh", "-c", code))["choices"][0]["message"]["content"])
+    if language == "JavaScript":
+        return run(str(NODE), "--input-type=module", "-e", code)
+    python = sys.executable if language == "Python" else python_with(CLIENT_PINS)
+    return run(str(python), "-c", code)
+
+
+KNOBS: dict[str, Any] = {
+    "temperature": 0.3,
+    "max_tokens": 50,
+    "top_k": 5,
+    "min_p": 0.1,
+    "seed": 1,
+    "stop": ["~~", "'"],
+    "reasoning_effort": "low",
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"a": [None, True]}}}],
+    "tool_choice": "none",
+}
+WRITE = """async ([language, body]) => {
+  const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+  const { WRITERS } = await import(loaded.find((name) => /\\/snippets\\.\\w+\\.js$/.test(name)));
+  return WRITERS[language]({ base: `${location.origin}/v1`, key: "", body });
+}"""
+
+
+@pytest.mark.parametrize(
+    "language",
+    ["curl", "Python", "JavaScript", pytest.param("LangChain", marks=pytest.mark.slow)],
+)
+def test_code_with_every_knob_runs_as_it_stands(page: Page, language: str) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    parts = [picture, {"type": "text", "text": NASTY}]
+    body = {"model": "echo-eyes", "messages": [{"role": "user", "content": parts}], **KNOBS}
+    code = page.evaluate(WRITE, [language.lower(), body])
+    assert all(name in code for name in KNOBS)
+    # With tools the whole message is shown, which each language prints in its own way.
+    assert "1:It" in said(language, code)
 
 
 def test_code_shows_the_conversation_up_to_the_last_question(page: Page) -> None:

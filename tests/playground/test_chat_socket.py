@@ -200,7 +200,9 @@ async def test_prompt_longer_than_the_context_is_a_typed_error(server: Any) -> N
         ("[" * 100_000, "invalid_json"),
         ('{"type": "dance"}', "invalid_value"),
         ('{"type": "stop"}', "invalid_value"),
-        ('{"type": "chat", "id": "a", "messages": []}', "invalid_value"),
+        ('{"type": "chat", "id": "a", "messages": []}', "empty_array"),
+        ('{"type": "hello", "session": "short"}', "invalid_value"),
+        ('{"type": "resume", "id": "a", "at": [1]}', "invalid_value"),
     ],
 )
 async def test_bad_frame_is_a_typed_error_and_the_socket_lives(
@@ -211,6 +213,66 @@ async def test_bad_frame_is_a_typed_error_and_the_socket_lives(
         assert (await hear(socket))["error"]["code"] == code
         await ask(socket, "b", "hello")
         assert (await answer(socket, "b"))[0] == "0:hello "
+
+
+SECRET = "s" * 32
+
+
+async def cut(server: Any, name: str, tokens: int) -> tuple[str, list[int]]:
+    """Ask with a secret and lose the line after so many tokens: what was said, and up to where."""
+    text, at = "", [0, 0, 0]
+    async with chat(server) as socket:
+        await say(socket, type="hello", session=SECRET)
+        await ask(socket, name, LONG_QUESTION, "echo-slow", max_tokens=30)
+        while text.count(" ") < tokens:
+            frame = await hear(socket, "token", name=name)
+            text, at = text + frame["text"], frame["at"]
+        socket.transport.abort()
+    return text, at
+
+
+async def test_a_lost_line_is_taken_up_where_it_was_cut(server: Any) -> None:
+    text, at = await cut(server, "lost", 5)
+    for more in (5, 0):
+        async with chat(server) as socket:
+            await say(socket, type="hello", session=SECRET)
+            await say(socket, type="resume", id="lost", at=at)
+            if more:
+                frame = await hear(socket, "token", name="lost")
+                text, at = text + frame["text"], frame["at"]
+                continue
+            rest, done = await answer(socket, "lost")
+            await say(socket, type="got", id="lost")
+            await say(socket, type="resume", id="lost", at=at)
+            assert (await hear(socket))["type"] == "gone"
+    assert text + rest == "".join(f"{i}:word{i} " for i in range(30))
+    assert done["usage"]["completion_tokens"] == 30
+
+
+async def test_an_answer_is_resumed_by_nobody_else(server: Any) -> None:
+    _, at = await cut(server, "mine", 1)
+    for session in ("t" * 32, None):
+        async with chat(server) as socket:
+            if session:
+                await say(socket, type="hello", session=session)
+            await say(socket, type="resume", id="mine", at=at)
+            assert (await hear(socket))["type"] == "gone"
+    async with chat(server) as socket:
+        await say(socket, type="hello", session=SECRET)
+        await say(socket, type="stop", id="mine")
+        assert await idle_within(socket, "echo-slow", 2)
+
+
+async def test_two_connections_of_one_page_both_hear_the_answer(server: Any) -> None:
+    async with chat(server) as one, chat(server) as two:
+        await say(one, type="hello", session="u" * 32)
+        await say(two, type="hello", session="u" * 32)
+        await ask(one, "both", LONG_QUESTION, "echo-slow", max_tokens=10)
+        await hear(one, "token")
+        await say(two, type="resume", id="both", at=[0, 0, 0])
+        text, done = await answer(two, "both")
+    assert text == "".join(f"{i}:word{i} " for i in range(10))
+    assert done["finish_reason"] == "length"
 
 
 async def closed_with(socket: ClientConnection) -> int:

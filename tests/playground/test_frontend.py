@@ -54,7 +54,27 @@ def test_no_module_names_a_map_that_is_not_there(
 ) -> None:
     use(monkeypatch, works)
     frontend.main()
-    assert not any("sourceMappingURL" in path.read_text() for path in vendor.iterdir())
+    texts = [path.read_text() for path in vendor.iterdir() if path.suffix in {".css", ".js"}]
+    assert texts and not any("sourceMappingURL" in text for text in texts)
+
+
+def test_fonts_are_found_beside_the_sheet_that_names_them(
+    vendor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet = "".join(
+        f'src:url(fonts/KaTeX_Main-Bold.{kind}) format("{kind}"),' for kind in ("woff2", "woff")
+    ).rstrip(",")
+
+    def styled(folder: Path) -> subprocess.CompletedProcess[str]:
+        done = works(folder)
+        (folder / "node_modules" / "katex/dist/katex.min.css").write_text(sheet)
+        return done
+
+    use(monkeypatch, styled)
+    frontend.main()
+    written = (vendor / "katex.css").read_text()
+    assert (vendor / "KaTeX_Main-Bold.woff2").is_file()
+    assert written.startswith('src:url(KaTeX_Main-Bold.woff2) format("woff2")')
 
 
 def test_another_version_is_fetched_again(vendor: Path, monkeypatch: pytest.MonkeyPatch) -> None:

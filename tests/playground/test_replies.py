@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
 
 from inference import requests
-from playground.consumers import ChatConsumer
-from playground.replies import Outbox, Pace, Tally
+from playground import answers
+from playground.answers import Asked, Owner, Place, Replies, Reply
+from playground.replies import Pace, Tally, tell_waiting
 
 
 def test_pace_allows_a_burst_and_then_so_many_a_second() -> None:
@@ -22,71 +24,153 @@ def test_tally_measures_from_the_question_and_between_tokens() -> None:
     tally = Tally(started=10.0)
     for place in range(5):
         tally.count(requests.Output("x", (place,)), 12.0 + place)
-    tally.count(requests.Output(usage=requests.Usage(3, 5)), 17.0)
-    done = tally.finished()
+    tally.count(requests.Output(usage=requests.Usage(3, 5, 0, 1.5)), 17.0)
+    done = tally.finished(0.25)
     assert done["usage"] == {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
-    assert done["timings"] == {"ttft": 2.0, "tokens_per_second": 1.0}
+    assert done["timings"] == {
+        "ttft": 2.0,
+        "tokens_per_second": 1.0,
+        "device_seconds": 0.25,
+        "queue_seconds": 1.5,
+    }
 
 
 def test_an_answer_without_text_has_no_timings() -> None:
-    assert Tally(0.0).stopped()["timings"] == {"ttft": None, "tokens_per_second": None}
+    timings = Tally(0.0).stopped(0.0)["timings"]
+    assert (timings["ttft"], timings["tokens_per_second"]) == (None, None)
 
 
-async def test_idle_outbox_sends_at_once_and_a_busy_one_sends_what_piled_up() -> None:
+ASKED = Asked(Owner(None, "page"), "a", "ip:127.0.0.1")
+
+
+async def test_idle_reader_gets_all_at_once_and_a_busy_one_what_piled_up() -> None:
     sent: list[dict[str, Any]] = []
     gate = asyncio.Event()
 
-    async def send(fields: dict[str, Any]) -> None:
+    async def say(**fields: Any) -> None:
         sent.append(fields)
         await gate.wait()
 
-    outbox = Outbox(send)
-    outbox.put("a", "", 1)
+    reply = Reply(ASKED)
+    reading = asyncio.create_task(reply.read(say, Place()))
+    reply.put("a", "", [], 1)
     await asyncio.sleep(0)
     for count, text in enumerate("bcd", 2):
-        outbox.put(text, "", count)
+        reply.put(text, "", [], count)
     gate.set()
-    await outbox.sent()
-    assert sent == [{"text": "a", "tokens": 1}, {"text": "bcd", "tokens": 4}]
+    reply.end(type="done")
+    await reading
+    assert sent == [
+        {"type": "token", "id": "a", "text": "a", "tokens": 1, "at": [1, 0, 0]},
+        {"type": "token", "id": "a", "text": "bcd", "tokens": 4, "at": [4, 0, 0]},
+        {"type": "done", "id": "a"},
+    ]
 
 
-async def test_broken_connection_ends_the_answer() -> None:
-    async def send(fields: dict[str, Any]) -> None:
+async def test_reader_may_begin_anywhere_in_what_was_said() -> None:
+    reply = Reply(ASKED)
+    said = [("🦜 par", "hm", []), ("rot", "", [{"index": 0}]), ("", "so", [{"index": 1}])]
+    for count, (text, reasoning, calls) in enumerate(said, 1):
+        reply.put(text, reasoning, calls, count)
+    whole = reply.since(Place())
+    assert (whole["text"], whole["reasoning"]) == ("🦜 parrot", "hmso")
+    for place in itertools.product(range(9), range(5), range(3)):
+        fields = reply.since(Place(*place))
+        assert fields.get("text", "") == "🦜 parrot"[place[0] :]
+        assert fields.get("reasoning", "") == "hmso"[place[1] :]
+        assert len(fields.get("tool_calls", [])) == 2 - place[2]
+    assert reply.has(Place(8, 4, 2)) and not reply.has(Place(9, 0, 0))
+
+
+async def test_broken_connection_ends_the_reader_and_not_the_answer() -> None:
+    async def say(**fields: Any) -> None:
         raise ConnectionError("gone")
 
-    outbox = Outbox(send)
-    outbox.put("a", "", 1)
+    reply = Reply(ASKED)
+    reply.put("a", "", [], 1)
     with pytest.raises(ConnectionError):
-        await outbox.sent()
+        await reply.read(say, Place())
+    reply.put("b", "", [], 2)
+    assert reply.since(Place())["text"] == "ab"
 
 
-class Told(ChatConsumer):
-    """A page that only listens, to a queue that moves as the test says."""
+async def forever(reply: Reply) -> None:
+    reply.put("x" * 1000, "", [], 1)
+    await asyncio.Event().wait()
 
-    def __init__(self, news: list[dict[str, Any]]) -> None:
-        super().__init__()
-        self.news = news
-        self.heard: list[dict[str, Any]] = []
 
-    def waiting_news(self, request_id: str) -> dict[str, Any]:
-        return self.news.pop(0) if len(self.news) > 1 else self.news[0]
+def begin(replies: Replies, session: str, name: str = "a", account: str = "ip:1") -> Reply:
+    return replies.start(Asked(Owner(None, session), name, account), forever)
 
-    async def say(self, **fields: Any) -> None:
-        self.heard.append(fields)
+
+async def test_an_answer_that_nobody_comes_back_for_is_ended() -> None:
+    replies = Replies()
+    reply = begin(replies, "one")
+    replies.keep(reply, 0.01)
+    assert reply.task is not None
+    with pytest.raises(asyncio.CancelledError):
+        await reply.task
+    assert len(replies) == 0
+
+
+async def test_an_answer_is_only_for_the_page_that_asked() -> None:
+    replies = Replies()
+    reply = begin(replies, "one")
+    assert replies.find(Owner(None, "one"), "a") is reply
+    for other in (Owner(None, "two"), Owner(1, "one")):
+        assert replies.find(other, "a") is None
+    replies.drop(reply)
+
+
+async def test_what_is_kept_is_bounded_and_the_oldest_goes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replies = Replies()
+    monkeypatch.setattr(answers, "MAX_KEPT_PER_ACCOUNT", 3)
+    monkeypatch.setattr(answers, "MAX_KEPT", 5)
+    own = [begin(replies, f"own{i}") for i in range(4)]
+    others = [begin(replies, f"other{i}", account=f"ip:{i + 2}") for i in range(4)]
+    await asyncio.sleep(0)
+    for reply in own:
+        replies.keep(reply, 60)
+    assert len(replies) == 7 and replies.find(own[0].asked.owner, "a") is None
+    for reply in others:
+        replies.keep(reply, 60)
+    assert len(replies) == 5 and replies.find(own[2].asked.owner, "a") is None
+    monkeypatch.setattr(answers, "MAX_KEPT_BYTES", 9000)
+    replies.keep(others[3], 60)
+    assert len(replies) == 2
+    for reply in others:
+        replies.drop(reply)
+    assert len(replies) == 0
 
 
 async def heard_while_waiting(
     monkeypatch: pytest.MonkeyPatch, settings: Any, news: list[dict[str, Any]], keepalive: float
 ) -> list[dict[str, Any]]:
-    monkeypatch.setattr("playground.consumers.NEWS_SECONDS", 0.001)
+    """What a page hears of a queue that moves as the test says."""
+    heard: list[dict[str, Any]] = []
+
+    def waiting_news(request_id: str) -> dict[str, Any]:
+        return news.pop(0) if len(news) > 1 else news[0]
+
+    async def say(**fields: Any) -> None:
+        heard.append(fields)
+
+    monkeypatch.setattr("playground.replies.NEWS_SECONDS", 0.001)
+    monkeypatch.setattr("playground.replies.waiting_news", waiting_news)
     settings.KEEPALIVE_SECONDS = keepalive
-    consumer = Told(news)
-    task = asyncio.create_task(consumer.tell_waiting("a", "request"))
+    reply = Reply(ASKED)
+    tasks = [
+        asyncio.create_task(reply.read(say, Place())),
+        asyncio.create_task(tell_waiting(reply, "request")),
+    ]
     async with asyncio.timeout(5):
-        while len(consumer.news) > 1 or len(consumer.heard) < 2:
+        while len(news) > 1 or len(heard) < 2:
             await asyncio.sleep(0.001)
-    task.cancel()
-    return consumer.heard
+    for task in tasks:
+        task.cancel()
+    return heard
 
 
 async def test_waiting_is_told_only_when_it_changes(
