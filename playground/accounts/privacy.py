@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from .identity import GONE, user_account
 from .models import Membership, UsageRecord, UsageSum
-from .models.records import COUNTED, NAMES
+from .models.sums import COUNTED, NAMES
 
 RECORD = (
     "request_id", "when", "key_id", "group_id", "model", "kind", "prompt_tokens",
