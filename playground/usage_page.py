@@ -36,14 +36,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """An hour or a day in the chart, in units of its view box."""
+    """An hour or a day in the chart, in units of its view box, as they are written there."""
 
-    x: float
-    width: float
-    prompt_y: float
-    prompt_height: float
-    answer_y: float
-    answer_height: float
+    x: str
+    width: str
+    prompt_y: str
+    prompt_height: str
+    answer_y: str
+    answer_height: str
     says: str
 
 
@@ -182,7 +182,8 @@ def bar(
     when = f"{local:%d %b, %H:%M}" if by_hours else f"{local:%a %d %b}"
     says = f"{when}: {prompt:,.0f} tokens of prompts, {answer:,.0f} of answers"
     gap = min(2.0, step / 4)
-    return Bar(x, step - gap, HEIGHT - low, low, HEIGHT - low - high, high, says)
+    places = (x, step - gap, HEIGHT - low, low, HEIGHT - low - high, high)
+    return Bar(*(f"{place:.2f}" for place in places), says)
 
 
 async def limits(user_id: int) -> list[Limit]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from django.utils import timezone
 from playground.accounts.models import HouseSum, UsageRecord, UsageSum
 from playground.accounts.models.sums import COUNTED, NAMES
 from playground.accounts.usage.reports import COLUMNS, Line, Report, total
-from playground.usage_page import HEIGHT, bars
+from playground.usage_page import bars
 from tests.playground.test_usage_sums import row
 
 pytestmark = pytest.mark.django_db
@@ -110,9 +111,9 @@ def check(report: Report, rows: list[dict[str, Any]]) -> None:
     moments = report.over_time()
     assert told(moments) == brute(report, rows, piece(report))
     drawn = bars(report, moments)
-    most = max((line.tokens for line in moments), default=0)
-    tokens = sum(each.prompt_height + each.answer_height for each in drawn) * most / HEIGHT
-    assert tokens == pytest.approx(sum(line.tokens for line in moments))
+    said = [re.findall(r": ([\d,]+) tokens of prompts, ([\d,]+) of answers", b.says) for b in drawn]
+    tokens = sum(int(each.replace(",", "")) for [pair] in said for each in pair)
+    assert tokens == sum(line.tokens for line in moments)
     assert told([total(moments)]) == (brute(report, rows, lambda r: None) or {None: [0] * 7})
 
 
