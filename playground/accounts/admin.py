@@ -13,6 +13,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from . import privacy
 from .identity import user_account
@@ -36,12 +37,17 @@ class LookedAt(admin.ModelAdmin):
 class ApiKeyAdmin(admin.ModelAdmin):
     """The text of a key appears in one message after it was made, and nowhere else."""
 
-    list_display = ("name", "owner", "group", "shown", "created", "expires", "revoked")
+    list_display = ("name", "owner", "group", "key", "created", "expires", "revoked")
     list_filter = ("group",)
     search_fields = ("name", "owner__username", "group__name", "last_four")
     autocomplete_fields = ("owner",)
     fields = ("owner", "group", "name", "allowed_models", "expires", "revoked")
     actions = ("revoke",)
+
+    @admin.display(description="Key")
+    def key(self, key: ApiKey) -> SafeString:
+        """In one line."""
+        return format_html('<span class="nowrap">{}</span>', key.shown)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ModelForm, change: bool) -> None:
         if change:
@@ -175,10 +181,16 @@ class PersonAdmin(UserAdmin):
 class LogEntryAdmin(LookedAt):
     """Who of the staff changed what, and when: here, or on the shell (`shell:NAME`)."""
 
-    list_display = ("action_time", "user", "content_type", "object_repr", "what")
-    list_filter = ("action_flag", "content_type")
+    list_display = ("action_time", "user", "kind", "object_repr", "what")
+    list_filter = ("action_flag", ("content_type", admin.RelatedOnlyFieldListFilter))
     search_fields = ("user__username", "object_repr", "change_message")
     date_hierarchy = "action_time"
+    list_select_related = ("user", "content_type")
+
+    @admin.display(description="Kind")
+    def kind(self, entry: LogEntry) -> str:
+        """Of thing, without the name of its app."""
+        return str(entry.content_type.name) if entry.content_type else "-"
 
     @admin.display(description="What")
     def what(self, entry: LogEntry) -> str:
