@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -23,7 +22,7 @@ MODELS = ("echo", "echo-slow", "echo-late", "echo-mute", "echo-embed", "echo-rer
 
 def connected(server: RunningServer) -> Any:
     """A connection of our own to the server's database."""
-    if "DATABASE_URL" in os.environ:
+    if "DATABASE_URL" in server.env:
         return psycopg.connect(server.env["DATABASE_URL"], autocommit=True)
     return sqlite3.connect(server.data / "db.sqlite3", isolation_level=None, timeout=10)
 

@@ -17,29 +17,54 @@ from pathlib import Path
 from tests.servers import free_port
 
 
-def main(command: list[str]) -> int:
-    """The command's exit status."""
-    programs = _programs()
-    if programs is None:
-        print("PostgreSQL is not installed: the database tests ran on SQLite only.")
-        return 1 if os.environ.get("CI") else 0
-    folder = Path(tempfile.mkdtemp(prefix="llms-postgres-"))
-    port = free_port()
-    try:
-        _as_owner(folder, programs / "initdb", "-D", folder / "data", "-U", "llms", "-A", "trust")
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-        control = (programs / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log")
-        _as_owner(folder, *control, "-o", options, "start")
+class Postgres:
+    """A cluster of its own in a new folder. `close` ends it and takes it away."""
+
+    def __init__(self, programs: Path) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="llms-postgres-"))
+        self._data = self._folder / "data"
+        self._control = (programs / "pg_ctl", "-D", self._data, "-w", "-l", self._folder / "log")
+        self._port = free_port()
+        self._runs = False
+        self.url = f"postgres://llms@127.0.0.1:{self._port}/postgres"
         try:
-            url = f"postgres://llms@127.0.0.1:{port}/postgres"
-            return subprocess.run(command, env={**os.environ, "DATABASE_URL": url}).returncode
+            self._as_owner(programs / "initdb", "-D", self._data, "-U", "llms", "-A", "trust")
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        """Come up, also after a crash."""
+        options = f"-p {self._port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._as_owner(*self._control, "-o", options, "start")
+        self._runs = True
+
+    def stop(self, mode: str = "fast") -> None:
+        """Go away; `immediate` is as if it had crashed."""
+        self._as_owner(*self._control, "-m", mode, "stop")
+        self._runs = False
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        try:
+            if self._runs:
+                self.stop()
         finally:
-            _as_owner(folder, *control, "-m", "fast", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _as_owner(self, *command: str | Path) -> None:
+        """PostgreSQL refuses to run as root: give the folder to the user `postgres` then."""
+        prefix: list[str] = []
+        if os.getuid() == 0:
+            shutil.chown(self._folder, "postgres")
+            prefix = ["runuser", "-u", "postgres", "--"]
+        line = [*prefix, *map(str, command)]
+        subprocess.run(line, check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
+    """Where PostgreSQL's programs are, if it is installed."""
     found = shutil.which("initdb")
     if found:
         return Path(found).parent
@@ -47,14 +72,17 @@ def _programs() -> Path | None:
     return debian[-1].parent if debian else None
 
 
-def _as_owner(folder: Path, *command: str | Path) -> None:
-    """PostgreSQL refuses to run as root: give the folder to the user `postgres` then."""
-    prefix: list[str] = []
-    if os.getuid() == 0:
-        shutil.chown(folder, "postgres")
-        prefix = ["runuser", "-u", "postgres", "--"]
-    line = [*prefix, *map(str, command)]
-    subprocess.run(line, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+def main(command: list[str]) -> int:
+    """The command's exit status."""
+    found = programs()
+    if found is None:
+        print("PostgreSQL is not installed: the database tests ran on SQLite only.")
+        return 1 if os.environ.get("CI") else 0
+    cluster = Postgres(found)
+    try:
+        return subprocess.run(command, env={**os.environ, "DATABASE_URL": cluster.url}).returncode
+    finally:
+        cluster.close()
 
 
 if __name__ == "__main__":

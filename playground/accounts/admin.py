@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
+from . import privacy
+from .identity import user_account
 from .models import ApiKey, Group, Invitation, Membership, Quota, UsageRecord
 
 
@@ -32,12 +37,17 @@ class LookedAt(admin.ModelAdmin):
 class ApiKeyAdmin(admin.ModelAdmin):
     """The text of a key appears in one message after it was made, and nowhere else."""
 
-    list_display = ("name", "owner", "group", "shown", "created", "expires", "revoked")
+    list_display = ("name", "owner", "group", "key", "created", "expires", "revoked")
     list_filter = ("group",)
     search_fields = ("name", "owner__username", "group__name", "last_four")
     autocomplete_fields = ("owner",)
     fields = ("owner", "group", "name", "allowed_models", "expires", "revoked")
     actions = ("revoke",)
+
+    @admin.display(description="Key")
+    def key(self, key: ApiKey) -> SafeString:
+        """In one line."""
+        return format_html('<span class="nowrap">{}</span>', key.shown)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ModelForm, change: bool) -> None:
         if change:
@@ -149,11 +159,41 @@ class UsageRecordAdmin(LookedAt):
     show_full_result_count = False
 
 
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):
+    """Whoever is deleted here is forgotten as if they had done it themselves."""
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        self.delete_queryset(request, User.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """With an entry in the log that does not name them."""
+        for person in list(queryset):
+            gone = User(pk=person.pk, username=user_account(person.pk))
+            privacy.forget(person)
+            LogEntry.objects.log_actions(request.user.pk or 0, [gone], DELETION, "with all data")
+
+
 @admin.register(LogEntry)
 class LogEntryAdmin(LookedAt):
-    """Who of the staff changed what, and when."""
+    """Who of the staff changed what, and when: here, or on the shell (`shell:NAME`)."""
 
-    list_display = ("action_time", "user", "content_type", "object_repr", "__str__")
-    list_filter = ("action_flag", "content_type")
+    list_display = ("action_time", "user", "kind", "object_repr", "what")
+    list_filter = ("action_flag", ("content_type", admin.RelatedOnlyFieldListFilter))
     search_fields = ("user__username", "object_repr", "change_message")
     date_hierarchy = "action_time"
+    list_select_related = ("user", "content_type")
+
+    @admin.display(description="Kind")
+    def kind(self, entry: LogEntry) -> str:
+        """Of thing, without the name of its app."""
+        return str(entry.content_type.name) if entry.content_type else "-"
+
+    @admin.display(description="What")
+    def what(self, entry: LogEntry) -> str:
+        """With what was set, where that is known."""
+        done: str = entry.get_action_flag_display()
+        return f"{done}: {entry.get_change_message()}" if entry.change_message else done

@@ -7,5 +7,5 @@ class AccountsConfig(AppConfig):
     """The app's name in the admin."""
 
     name = "playground.accounts"
-    verbose_name = "Accounts"
+    verbose_name = "Keys, groups and usage"
     default_auto_field = "django.db.models.BigAutoField"

@@ -9,7 +9,6 @@ from allauth.socialaccount.models import SocialAccount
 from axes.models import AccessAttempt
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Sum
@@ -17,9 +16,10 @@ from django.utils import timezone
 
 from playground.conversations.models import Conversation, Keeping
 
+from . import audit
 from .identity import GONE, user_account
 from .models import Membership, UsageRecord, UsageSum
-from .models.records import COUNTED, NAMES
+from .models.sums import COUNTED, NAMES
 
 RECORD = (
     "request_id", "when", "key_id", "group_id", "model", "kind", "prompt_tokens",
@@ -85,8 +85,7 @@ def forget(person: User) -> None:
         UsageRecord.objects.filter(account=account).delete()
         _give_sums_to_nobody(account)
         AccessAttempt.objects.filter(username__in=[name, person.email or name]).delete()
-        kind = ContentType.objects.get_for_model(User)
-        LogEntry.objects.filter(content_type=kind, object_id=str(person.pk)).delete()
+        audit.forget(person)
         for session in Session.objects.filter(expire_date__gt=timezone.now()).iterator():
             if session.get_decoded().get("_auth_user_id") == str(person.pk):
                 session.delete()

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse
 
-from playground.accounts.usage.reports import Line, Report
+from playground.accounts.usage.reports import Line, Report, total
 from playground.errors import BadKey, BadValue, DatabaseUnavailable
 
 from .base import ApiView
@@ -43,16 +43,16 @@ def days_of(request: HttpRequest) -> int:
 def body(report: Report) -> dict[str, Any]:
     """The answer; reads the database in a thread that may be gone afterwards."""
     try:
+        lines = report.by("key", "model")
         return {
             "object": "usage",
             "start": int(report.since.timestamp()),
             "days": report.days,
-            "total": amounts(report.total()),
+            "total": amounts(total(report.over_time())),
             "keys": [
-                {"id": line.id or None, "name": line.label} | amounts(line)
-                for line in report.lines("key")
+                {"id": line.id or None, "name": line.label} | amounts(line) for line in lines["key"]
             ],
-            "models": [{"id": line.id} | amounts(line) for line in report.lines("model")],
+            "models": [{"id": line.id} | amounts(line) for line in lines["model"]],
         }
     finally:
         connection.close()

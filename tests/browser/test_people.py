@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -14,10 +15,11 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import PHONE, OpenPage
 from tests.conftest import MakeServer
 from tests.oidc import CLIENT, SECRET, Provider, provider
-from tests.servers import RunningServer, wait_until
+from tests.servers import DEFAULTS, RunningServer, wait_until
 
 pytestmark = pytest.mark.browser
 PASSWORD = "correct-horse-battery"
+KEY = r"sk-llms-[\w-]{43}"
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,12 @@ def sign_up(page: Page, name: str) -> None:
     expect(page.get_by_label("Your message")).to_be_visible()
 
 
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    """As whoever pasted it into a script does."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
 def test_a_newcomer_signs_up_makes_a_key_and_runs_the_shown_code(
     house: RunningServer, visit: OpenPage
 ) -> None:
@@ -64,9 +72,8 @@ def test_a_newcomer_signs_up_makes_a_key_and_runs_the_shown_code(
     page.get_by_role("button", name="Make the key").click()
     program = page.locator("#key-code").inner_text()
     key = page.locator("#key-text").inner_text()
-    assert re.fullmatch(r"sk-llms-[\w-]{43}", key) and key in program
-    run = [sys.executable, "-c", program]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=120)
+    assert re.fullmatch(KEY, key) and key in program
+    done = run(program)
     assert done.returncode == 0 and "capital" in done.stdout, done.stderr
     page.get_by_role("link", name="Keys", exact=True).click()
     expect(page.get_by_role("row", name=re.compile("my script"))).to_be_visible()
@@ -79,6 +86,47 @@ def test_a_newcomer_signs_up_makes_a_key_and_runs_the_shown_code(
     headers = {"authorization": f"Bearer {key}"}
     url = f"{house.url}/v1/models"
     wait_until(lambda: httpx.get(url, headers=headers).status_code == 401, 6)
+
+
+def until(page: Page, when: datetime) -> None:
+    """Fill in when the key of the form ends, and save it."""
+    page.locator("#id_expires_0").fill(f"{when:%Y-%m-%d}")
+    page.locator("#id_expires_1").fill(f"{when:%H:%M:%S}")
+    page.locator("[name=_save]").click()
+
+
+def test_a_class_key_stops_at_its_date(house: RunningServer, visit: OpenPage) -> None:
+    house.manage("groups", "set", "class", "--models", "echo")
+    page = visit(f"{house.url}/admin/accounts/apikey/add/")
+    page.locator("[name=login]").fill("admin")
+    page.locator("[name=password]").fill(DEFAULTS["DJANGO_SUPERUSER_PASSWORD"])
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.locator("#id_group").select_option(label="class")
+    page.locator("#id_name").fill("all of the class")
+    until(page, datetime.now(UTC) + timedelta(days=1))
+    said = re.search(KEY, page.locator(".messagelist").inner_text())
+    assert said is not None
+    # What the teacher shows, and what the class makes of it.
+    page.goto(house.url)
+    page.get_by_role("button", name="Show code").click()
+    page.get_by_role("tab", name="Python").click()
+    program = page.get_by_role("tabpanel").inner_text().replace("YOUR_API_KEY", said[0])
+    assert said[0] in program
+    done = run(program)
+    assert done.returncode == 0 and "capital" in done.stdout, done.stderr
+    page.goto(f"{house.url}/admin/accounts/apikey/")
+    page.get_by_role("link", name="all of the class").click()
+    end = datetime.now(UTC) + timedelta(seconds=2)
+    until(page, end)
+    expect(page.get_by_role("link", name="all of the class").first).to_be_visible()
+    headers = {"authorization": f"Bearer {said[0]}"}
+    url = f"{house.url}/v1/models"
+    wait_until(lambda: httpx.get(url, headers=headers).status_code == 401, 10, "the class is over")
+    assert datetime.now(UTC) >= end.replace(microsecond=0)
+    done = run(program)
+    assert done.returncode != 0 and "Error code: 401" in done.stderr
+    page.goto(f"{house.url}/admin/admin/logentry/")
+    expect(page.get_by_text("Changed Expires.")).to_be_visible()
 
 
 def test_people_of_the_campus_come_in_by_one_click(house: RunningServer, visit: OpenPage) -> None:

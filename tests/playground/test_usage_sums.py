@@ -21,10 +21,10 @@ from django.utils import timezone
 from playground import usage_page
 from playground.accounts import privacy
 from playground.accounts.directory import Directory
-from playground.accounts.models import ApiKey, Group, UsageRecord, UsageSum
-from playground.accounts.models.records import COUNTED
+from playground.accounts.models import ApiKey, Group, HouseSum, UsageRecord, UsageSum
+from playground.accounts.models.sums import COUNTED
 from playground.accounts.usage.recording import tidy
-from playground.accounts.usage.reports import Report
+from playground.accounts.usage.reports import Report, total
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.now(UTC).timestamp()
@@ -55,12 +55,13 @@ def store(*rows: dict[str, Any]) -> None:
 
 # R12
 def check_sums() -> None:
-    """Hours, days and records tell the same."""
+    """Hours, days, weeks, the house's and the records tell the same."""
     names = [n for n in COUNTED if n not in ("requests", "failures")]
     records = UsageRecord.objects.aggregate(**{n: Sum(n, default=0) for n in names})
-    for span in ("hour", "day"):
-        sums = UsageSum.objects.filter(span=span)
-        found = sums.aggregate(**{n: Sum(n, default=0) for n in COUNTED})
+    kinds = ((UsageSum, "hour"), (UsageSum, "day"), (UsageSum, "week"), (HouseSum, "hour"),
+             (HouseSum, "day"))  # fmt: skip
+    for table, span in kinds:
+        found = table.objects.filter(span=span).aggregate(**{n: Sum(n, default=0) for n in COUNTED})
         assert found["requests"] == UsageRecord.objects.count()
         assert found["failures"] == UsageRecord.objects.filter(outcome="failed").count()
         for name in names:
@@ -106,6 +107,7 @@ def test_what_is_old_is_pruned_and_days_stay(settings: Any) -> None:
     tidy()
     assert UsageRecord.objects.count() == 1
     assert UsageSum.objects.filter(span="hour").count() == 1
+    assert HouseSum.objects.filter(span="hour").count() == 1
     assert UsageSum.objects.filter(span="day").count() == 2
     settings.USAGE_KEEP_DAYS = 0
     tidy()
@@ -164,7 +166,7 @@ def test_every_range_draws_all_of_its_time(client: Client, alice: User, days: in
     page = client.get(f"/usage?days={days}").text
     assert page.count("<g><title>") == (24 if days == 1 else days)
     assert "3 tokens of prompts, 2 of answers" in page
-    assert Report(days, f"user:{alice.pk}").total().amounts["requests"] == 1
+    assert total(Report(days, f"user:{alice.pk}").over_time()).amounts["requests"] == 1
 
 
 @pytest.mark.parametrize(
@@ -198,14 +200,14 @@ def test_everything_about_oneself_is_one_document(client: Client, alice: User) -
     found = json.loads(b"".join(said.streaming_content))  # type: ignore[arg-type]
     assert found["username"] == "alice" and found["keys"][0]["name"] == "laptop"
     assert [uuid.UUID(r["request_id"]).hex for r in found["requests"]] == [mine["request_id"]]
-    assert len(found["sums"]) == 2 and "password" not in str(found) and "digest" not in str(found)
+    assert len(found["sums"]) == 3 and "password" not in str(found) and "digest" not in str(found)
 
 
 def test_a_deleted_account_is_gone_and_the_sums_are_true(client: Client, alice: User) -> None:
     bob = User.objects.create_user("bob")
     key, _ = ApiKey.issue(owner=alice, name="laptop")
     store(of(alice, key_id=key.pk), of(alice), of(bob))
-    before = Report(30, None).total().amounts
+    before = total(Report(30, None).over_time()).amounts
     wrong = client.post("/account/delete", {"username": "bob"})
     assert wrong.status_code == 400 and User.objects.count() == 2
     assert client.post("/account/delete", {"username": "alice"}).status_code == 302
@@ -215,7 +217,7 @@ def test_a_deleted_account_is_gone_and_the_sums_are_true(client: Client, alice: 
     account = f"user:{alice.pk}" if alice.pk else ""
     assert not UsageRecord.objects.exclude(account=f"user:{bob.pk}").exists(), account
     assert set(UsageSum.objects.values_list("account", flat=True)) == {f"user:{bob.pk}", "deleted"}
-    assert Report(30, None).total().amounts == before
+    assert total(Report(30, None).over_time()).amounts == before
 
 
 def test_what_ends_after_its_person_is_gone_is_nobodys() -> None:

@@ -3,11 +3,13 @@
 from ..digests import digest_of
 from .groups import Group, Invitation, Membership, Quota
 from .keys import ApiKey
-from .records import UsageRecord, UsageSum
+from .records import UsageRecord
+from .sums import HouseSum, UsageSum
 
 __all__ = [
     "ApiKey",
     "Group",
+    "HouseSum",
     "Invitation",
     "Membership",
     "Quota",

@@ -124,7 +124,8 @@ class Membership(models.Model):
         constraints = [models.UniqueConstraint(fields=["user", "group"], name="member_once")]
 
     def __str__(self) -> str:
-        return f"{self.user} in {self.group}"
+        until = f", until {self.until:%Y-%m-%d %H:%M}" if self.until else ""
+        return f"{self.user} in {self.group}{until}"
 
 
 def _limit(help_text: str) -> Any:

@@ -1,22 +1,18 @@
-"""What requests cost: one record each, and their sums by hour and by day."""
+"""What requests cost: one record each."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, models, transaction
 
 from ..identity import GONE, user_account
+from .sums import Row, add_to_sums, table_of
 
-Row = Mapping[str, Any]
 # Values of so many rows fit into one statement, in SQLite too.
 CHUNK = 500
 PERSON = user_account(0)[:-1]
@@ -36,7 +32,7 @@ class UsageRecordManager(models.Manager["UsageRecord"]):
             new: list[Row] = []
             for first in range(0, len(rows), CHUNK):
                 new += self._insert(rows[first : first + CHUNK])
-            UsageSum.objects.add(new)
+            add_to_sums(new)
 
     def _insert(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that were not there yet."""
@@ -44,7 +40,7 @@ class UsageRecordManager(models.Manager["UsageRecord"]):
         names = ", ".join(connection.ops.quote_name(field.attname) for field in fields)
         one = f"({', '.join(['%s'] * len(fields))})"
         insert = (
-            f"INSERT INTO {_table(self.model)} ({names}) VALUES {', '.join([one] * len(rows))} "
+            f"INSERT INTO {table_of(self.model)} ({names}) VALUES {', '.join([one] * len(rows))} "
             "ON CONFLICT DO NOTHING RETURNING request_id"
         )
         defaults = {field.name: field.get_default() for field in fields}
@@ -54,10 +50,6 @@ class UsageRecordManager(models.Manager["UsageRecord"]):
             inserted = {UUID(str(found)).hex for (found,) in cursor.fetchall()}
         by_id = {UUID(str(row["request_id"])).hex: row for row in rows}
         return [row for request_id, row in by_id.items() if request_id in inserted]
-
-
-def _table(model: type[models.Model]) -> str:
-    return connection.ops.quote_name(model._meta.db_table)
 
 
 def _values(row: Row, defaults: Mapping[str, Any]) -> list[Any]:
@@ -116,99 +108,3 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account}, {self.model}: {self.outcome}"
-
-
-class UsageSumManager(models.Manager["UsageSum"]):
-    """Adding to sums."""
-
-    def add(self, rows: Iterable[Row]) -> None:
-        """Add requests to their hours and days."""
-        sums: defaultdict[tuple[Any, ...], list[float]] = defaultdict(lambda: [0] * len(COUNTED))
-        for row in rows:
-            amounts = _amounts(row)
-            whose = (row["account"], row.get("key_id") or 0, row.get("group_id") or 0, row["model"])
-            for span, start in _spans(row["when"] // 3600):
-                found = sums[(span, start, *whose)]
-                for place, amount in enumerate(amounts):
-                    found[place] += amount
-        self.add_sums(sums)
-
-    def add_sums(self, sums: Mapping[tuple[Any, ...], Sequence[float]]) -> None:
-        """Add amounts, in the order of COUNTED, to the sums of these names, in that of NAMES.
-
-        Always in the same order, so that two processes cannot lock each other up.
-        """
-        table = _table(self.model)
-        plus = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in COUNTED)
-        marks = ", ".join(["%s"] * len(NAMES + COUNTED))
-        insert = (
-            f"INSERT INTO {table} ({', '.join(NAMES + COUNTED)}) VALUES ({marks}) "
-            f"ON CONFLICT ({', '.join(NAMES)}) DO UPDATE SET {plus}"
-        )
-        adapt = connection.ops.adapt_datetimefield_value
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                insert,
-                [(n[0], adapt(n[1]), *n[2:], *sums[n]) for n in sorted(sums)],
-            )
-
-
-NAMES = ("span", "start", "account", "key_id", "group_id", "model")
-COUNTED = (
-    "requests", "failures", "prompt_tokens", "completion_tokens", "cached_tokens",
-    "queue_seconds", "device_seconds",
-)  # fmt: skip
-
-
-def _amounts(row: Row) -> list[float]:
-    failed = row["outcome"] in (UsageRecord.Outcome.FAILED, UsageRecord.Outcome.LOST)
-    return [1, int(failed), *(row.get(name, 0) for name in COUNTED[2:])]
-
-
-@cache
-def _zone() -> ZoneInfo:
-    return ZoneInfo(settings.TIME_ZONE)
-
-
-def _spans(hour: float) -> tuple[tuple[str, datetime], tuple[str, datetime]]:
-    """The hour (so many since 1970), and the day to which it belongs where the server stands."""
-    start = datetime.fromtimestamp(hour * 3600, UTC)
-    day = start.astimezone(_zone()).replace(hour=0, minute=0).astimezone(UTC)
-    return ("hour", start), ("day", day)
-
-
-class UsageSum(models.Model):
-    """What an account's requests to a model cost in one hour, or one day, by key and group.
-
-    Written in the same transaction as the records, so the two are never apart. 0 is no key, or no
-    group: a database holds two empty values for different.
-    """
-
-    class Span(models.TextChoices):
-        """How long."""
-
-        HOUR = "hour", "hour"
-        DAY = "day", "day"
-
-    span = models.CharField(max_length=4, choices=Span.choices)
-    start = models.DateTimeField()
-    account = models.CharField(max_length=100)
-    key_id = models.BigIntegerField(default=0)
-    group_id = models.BigIntegerField(default=0)
-    model = models.CharField(max_length=200)
-    requests = models.BigIntegerField(default=0)
-    failures = models.BigIntegerField(default=0)
-    prompt_tokens = models.BigIntegerField(default=0)
-    completion_tokens = models.BigIntegerField(default=0)
-    cached_tokens = models.BigIntegerField(default=0)
-    queue_seconds = models.FloatField(default=0.0)
-    device_seconds = models.FloatField(default=0.0)
-
-    objects = UsageSumManager()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=NAMES, name="one_sum_for_each")]
-        indexes = [models.Index(fields=["span", "account", "start"], name="sums_of_account")]
-
-    def __str__(self) -> str:
-        return f"{self.span} {self.start:%Y-%m-%d %H:%M}, {self.account}, {self.model}"

@@ -16,7 +16,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError, Programmi
 from django.utils import timezone
 
 from ..access import Caller
-from ..models import UsageRecord, UsageSum
+from ..models import HouseSum, UsageRecord, UsageSum
+from ..models.sums import Span
 from ..quotas import Claim
 from . import spool
 from .meter import Meter
@@ -226,8 +227,8 @@ def tidy() -> None:
     if not settings.USAGE_KEEP_DAYS:
         return
     since = timezone.now() - timedelta(days=settings.USAGE_KEEP_DAYS)
-    old_sums = UsageSum.objects.filter(span=UsageSum.Span.HOUR, start__lt=since)
-    for old in (UsageRecord.objects.filter(when__lt=since).order_by("when"), old_sums):
+    hours = [each.objects.filter(span=Span.HOUR, start__lt=since) for each in (UsageSum, HouseSum)]
+    for old in (UsageRecord.objects.filter(when__lt=since).order_by("when"), *hours):
         while ids := list(old.values_list("pk", flat=True)[:TIDY_ROWS]):
             old.model._default_manager.filter(pk__in=ids).delete()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from operator import add
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -12,8 +13,8 @@ from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from ..identity import GONE, user_account
-from ..models import ApiKey, Group, UsageSum
-from ..models.records import COUNTED
+from ..models import ApiKey, Group, HouseSum, UsageSum
+from ..models.sums import COUNTED, Span, monday
 
 # A day in hours, longer times in days.
 HOURS_UP_TO_DAYS = 2
@@ -23,8 +24,9 @@ COLUMNS: Mapping[str, str] = {
     "key": "key_id",
     "group": "group_id",
     "person": "account",
-    "time": "start",
 }
+NOTHING = [0] * len(COUNTED)
+SUMS = {f"of_{name}": Sum(name) for name in COUNTED}
 PLAYGROUND, NO_GROUP = "playground, or no key", "no group"
 
 
@@ -58,36 +60,71 @@ class Report:
     @property
     def since(self) -> datetime:
         """The beginning: of an hour, or of a day where the server stands."""
-        now = timezone.localtime()
+        hour = timezone.localtime().replace(minute=0, second=0, microsecond=0)
         if self.by_hours:
-            return now.replace(minute=0, second=0, microsecond=0) - timedelta(
-                hours=24 * self.days - 1
-            )
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        return midnight - timedelta(days=self.days - 1)
+            # So many hours, also where clocks were changed meanwhile.
+            return timezone.localtime(hour.astimezone(UTC) - timedelta(hours=24 * self.days - 1))
+        return hour.replace(hour=0) - timedelta(days=self.days - 1)
+
+    @property
+    def span(self) -> Span:
+        """The pieces in which the time goes."""
+        return Span.HOUR if self.by_hours else Span.DAY
 
     def sums(self) -> QuerySet[UsageSum]:
-        """The rows."""
-        span = UsageSum.Span.HOUR if self.by_hours else UsageSum.Span.DAY
-        found = UsageSum.objects.filter(span=span, start__gte=self.since)
+        """The rows, by hour or by day."""
+        return self._narrowed(UsageSum.objects.filter(span=self.span, start__gte=self.since))
+
+    def over_time(self) -> list[Line]:
+        """By hour or by day, the earliest first."""
+        sums: QuerySet[Any] = self.sums()
+        if self.account is None and not self.only.keys() - {"model"}:
+            sums = HouseSum.objects.filter(span=self.span, start__gte=self.since)
+            sums = self._narrowed(sums)
+        rows = sums.order_by("start").values_list("start").annotate(**SUMS)
+        return [_line(start, str(start), amounts) for start, *amounts in rows]
+
+    def by(self, *names: str) -> dict[str, list[Line]]:
+        """By model, key, group or person, the most tokens first; in one pass for all of them."""
+        found: dict[str, dict[Any, list[Any]]] = {name: {} for name in names}
+        # Numbers first: databases that sort to group compare them sooner than texts.
+        tables = sorted(found, key=lambda name: not COLUMNS[name].endswith("_id"))
+        columns = [COLUMNS[name] for name in tables]
+        for part in self._parts():
+            for row in part.order_by().values_list(*columns).annotate(**SUMS).iterator():
+                amounts = list(row[len(columns) :])
+                for name, value in zip(tables, row, strict=False):
+                    sums = found[name]
+                    sums[value] = list(map(add, sums.get(value, NOTHING), amounts))
+        return {name: _most_first(name, sums) for name, sums in found.items()}
+
+    def _parts(self) -> Iterator[QuerySet[UsageSum]]:
+        """Rows that make up the whole time and are few: days up to the first Monday, then weeks.
+
+        Nobody has used anything yet in that part of the last week that is still to come.
+        """
+        if self.by_hours:
+            yield self.sums()
+            return
+        weeks = monday(self.since + timedelta(days=6))
+        yield self.sums().filter(start__lt=weeks)
+        yield self._narrowed(UsageSum.objects.filter(span=Span.WEEK, start__gte=weeks))
+
+    def _narrowed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         if self.account is not None:
-            found = found.filter(account=self.account)
-        return found.filter(**{COLUMNS[name]: value for name, value in self.only.items()})
+            rows = rows.filter(account=self.account)
+        return rows.filter(**{COLUMNS[name]: value for name, value in self.only.items()})
 
-    def total(self) -> Line:
-        """All of it."""
-        return total(self.lines("time"))
 
-    def lines(self, by: str) -> list[Line]:
-        """By model, key, group or person (the most tokens first), or by time."""
-        column = COLUMNS[by]
-        sums = self.sums().values(column).annotate(**{f"of_{name}": Sum(name) for name in COUNTED})
-        rows = [(row[column], {n: row[f"of_{n}"] or 0 for n in COUNTED}) for row in sums]
-        names = _names(by, [value for value, _ in rows])
-        lines = [Line(value, names.get(value, str(value)), amounts) for value, amounts in rows]
-        if by == "time":
-            return sorted(lines, key=lambda line: line.id)
-        return sorted(lines, key=lambda line: (-line.tokens, line.label))[:MOST_ROWS]
+def _line(value: Any, label: str, amounts: Iterable[float]) -> Line:
+    return Line(value, label, dict(zip(COUNTED, amounts, strict=True)))
+
+
+def _most_first(name: str, found: Mapping[Any, list[float]]) -> list[Line]:
+    lines = [_line(value, str(value), amounts) for value, amounts in found.items()]
+    lines = sorted(lines, key=lambda line: (-line.tokens, line.label))[:MOST_ROWS]
+    names = _names(name, [line.id for line in lines])
+    return [replace(line, label=names.get(line.id, line.label)) for line in lines]
 
 
 def total(lines: list[Line]) -> Line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playground.accounts.models.records import COUNTED
+from playground.accounts.models.sums import COUNTED
 
 from .requests import Schema, nullable, ref
 

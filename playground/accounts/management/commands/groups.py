@@ -5,14 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
+from playground.accounts.audit import note, of_part
 from playground.accounts.models import Group, Invitation, Membership, Quota
 
 from .keys import _group, _listed, _person
+
+# What `set` may change, as the log tells it.
+SET = ("weight", "models", "default", "together", *Quota.FIELDS)
 
 
 class Command(BaseCommand):
@@ -45,9 +50,10 @@ class Command(BaseCommand):
             each.add_argument("person", help="a username")
 
     def handle(self, *args: Any, act: str, **options: Any) -> None:
-        """Do it, or say in one line why not."""
+        """Do it and write it into the log, or say in one line why not."""
         try:
-            getattr(self, f"do_{act}")(**options)
+            with transaction.atomic():
+                getattr(self, f"do_{act}")(**options)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
 
@@ -61,7 +67,6 @@ class Command(BaseCommand):
                 f"{group}\tweight {group.weight:g}\t{count} members\t{opens}{default}"
             )
 
-    @transaction.atomic
     def do_set(self, group: str, **options: Any) -> None:
         """What is not said stays as it is."""
         found = Group.objects.filter(name=group).first() or Group(name=group)
@@ -72,9 +77,12 @@ class Command(BaseCommand):
         if options["default"]:
             Group.objects.filter(is_default=True).update(is_default=False)
             found.is_default = True
+        flag = CHANGE if found.pk else ADDITION
         found.full_clean()
         found.save()
         self._set_quota(found, options)
+        asked = {name: options[name] for name in SET if options[name] not in (None, False)}
+        note(found, flag, ", ".join(f"{name}: {value}" for name, value in asked.items()) or "set")
         self.stdout.write(f"{found}: weight {found.weight:g}.")
 
     def _set_quota(self, group: Group, options: dict[str, Any]) -> None:
@@ -91,20 +99,25 @@ class Command(BaseCommand):
 
     def do_delete(self, group: str, **options: Any) -> None:
         """Its members stay people; its class keys end."""
-        _group(group).delete()
+        found = _group(group)
+        note(found, DELETION, "deleted with its keys")
+        found.delete()
         self.stdout.write(f"{group} is gone.")
 
     def do_add(self, group: str, person: str, days: float | None, **options: Any) -> None:
         """For ever, or for some days."""
         until = None if days is None else timezone.now() + timedelta(days=days)
-        Membership.objects.update_or_create(
+        made, new = Membership.objects.update_or_create(
             user=_person(person), group=_group(group), defaults={"until": until}
         )
+        note(made.group, CHANGE, of_part("added" if new else "changed", made))
         self.stdout.write(f"{person} is in {group}.")
 
     def do_remove(self, group: str, person: str, **options: Any) -> None:
         """End it now."""
-        Membership.objects.filter(user=_person(person), group=_group(group)).delete()
+        for found in Membership.objects.filter(user=_person(person), group=_group(group)):
+            note(found.group, CHANGE, of_part("deleted", found))
+            found.delete()
         self.stdout.write(f"{person} is not in {group}.")
 
     def do_invite(self, group: str, days: float | None, places: int | None, **options: Any) -> None:
@@ -116,4 +129,5 @@ class Command(BaseCommand):
         token = invitation.draw()
         invitation.full_clean()
         invitation.save()
+        note(invitation, ADDITION, f"a sign-up link for the group {group}")
         self.stdout.write(f"/join/{token}")

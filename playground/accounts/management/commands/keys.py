@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.admin.models import ADDITION, CHANGE
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
+from playground.accounts.audit import note
 from playground.accounts.models import ApiKey, Group
 
 
@@ -37,6 +40,7 @@ class Command(BaseCommand):
         """Do it, or say in one line why not."""
         getattr(self, f"do_{act}")(**options)
 
+    @transaction.atomic
     def do_create(self, owner: str, group: str, name: str, models: str, **options: Any) -> None:
         """Print the new key alone, so that a script can take it."""
         fields: dict[str, Any] = {"name": name, "allowed_models": _listed(models)}
@@ -47,9 +51,10 @@ class Command(BaseCommand):
         if options["days"] is not None:
             fields["expires"] = timezone.now() + timedelta(days=options["days"])
         try:
-            _, text = ApiKey.issue(**fields)
+            key, text = ApiKey.issue(**fields)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
+        note(key, ADDITION, f"made for {owner or f'the group {group}'}")
         self.stdout.write(text)
 
     def do_list(self, owner: str | None, **options: Any) -> None:
@@ -63,12 +68,15 @@ class Command(BaseCommand):
                 f"{key.pk}\t{key.shown}\t{whose}\t{key.name}{opens}\t{key.state}{until}"
             )
 
+    @transaction.atomic
     def do_revoke(self, id: int, **options: Any) -> None:
         """End one key."""
         key = ApiKey.objects.filter(pk=id).first()
         if key is None:
             raise CommandError(f"There is no key {id}.")
-        key.revoke()
+        if key.revoked is None:
+            key.revoke()
+            note(key, CHANGE, "revoked")
         self.stdout.write(f"{key} is revoked.")
 
 
