@@ -8,6 +8,9 @@ const GROUPS = [
   ["Not available", (model) => model.state === "failed"],
 ];
 
+// Links of other pages name the model to chat with: /?model=…
+const WANTED = new URLSearchParams(location.search).get("model");
+
 export class ModelMenu extends EventTarget {
   #select = document.getElementById("model");
   #dot = document.getElementById("model-dot");
@@ -42,8 +45,9 @@ export class ModelMenu extends EventTarget {
   #draw(before) {
     const groups = GROUPS.map(([label, belongs]) => [label, this.#models.filter(belongs)]);
     this.#select.replaceChildren(...groups.filter(([, models]) => models.length).map(group));
+    const known = (wanted) => this.#models.some(({ id }) => id === wanted);
     const fallback = this.#models.find((model) => model.is_default) ?? this.#models[0];
-    this.#select.value = this.#models.some(({ id }) => id === before) ? before : (fallback?.id ?? "");
+    this.#select.value = [before, WANTED].find(known) ?? fallback?.id ?? "";
   }
 
   #show() {

@@ -2,7 +2,7 @@
 
 import { copies } from "./clipboard.js";
 import { MarkdownView } from "./markdown.js";
-import { duration, plural } from "./words.js";
+import { plural, waitingWords } from "./words.js";
 
 function cloned(id) {
   return document.getElementById(id).content.firstElementChild.cloneNode(true);
@@ -12,16 +12,6 @@ export function userTurn(text) {
   const element = cloned("user-turn");
   element.querySelector(".bubble").textContent = text;
   return element;
-}
-
-// The words of a "waiting" frame: which stage, which place, how long.
-export function waitingWords({ model, stage, detail, position, eta }) {
-  const place = position === 1 ? "next in line" : `number ${position} in line`;
-  const busy = stage === "loading" || stage === "downloading";
-  const state = busy ? `${model} is ${detail}` : `Waiting for ${model}`;
-  const words = [state, place, busy ? "" : detail];
-  if (eta !== null) words.push(`about ${duration(eta)} left`);
-  return words.filter(Boolean).join(" · ");
 }
 
 // The line under an answer.
