@@ -31,10 +31,9 @@ POLICY = {
     "require-trusted-types-for": ["'script'"],
     "trusted-types": ["'none'"],
 }
-CHAT = "text-generation"
-# The list's sections: a heading, and the words of which a task of it holds one. The first that fits.
+CHAT, CHATS = "Chat", "text-generation"
+# Sections of the list: a heading, and words of which its tasks hold one. The first that fits.
 SECTIONS = (
-    ("Chat", (CHAT,)),
     ("Pictures and video", ("image", "object", "depth", "mask", "keypoint", "visual", "video")),
     ("Sound", ("audio", "speech")),
     ("Pages and more than one kind", ("document", "any-to-any")),
@@ -104,9 +103,13 @@ async def _status(request: HttpRequest, name: str) -> ModelStatus | None:
 
 def _sections(found: Iterable[ModelStatus]) -> list[dict[str, Any]]:
     """The models under their headings; no heading without a model."""
-    placed: dict[str, list[ModelStatus]] = {heading: [] for heading, _ in SECTIONS}
+    headings = (CHAT, *(heading for heading, _ in SECTIONS))
+    placed: dict[str, list[ModelStatus]] = {heading: [] for heading in headings}
     for each in found:
-        task = each.card.task
-        heading = next(h for h, words in SECTIONS if any(word in task for word in words))
-        placed[heading].append(each)
+        placed[_section(each.card.task)].append(each)
     return [{"heading": heading, "models": own} for heading, own in placed.items() if own]
+
+
+def _section(task: str) -> str:
+    fitting = (heading for heading, words in SECTIONS if any(word in task for word in words))
+    return CHAT if task == CHATS else next(fitting)

@@ -5,14 +5,22 @@ import { Widget } from "./widgets/widget.js";
 
 const LOOK_EVERY = 5000;
 const about = JSON.parse(document.getElementById("about").textContent);
-const RUNGS = { full: "as it is", "8bit": "in 8 bits", "4bit": "in 4 bits", cpu_offload: "partly in the machine’s memory", disk_offload: "partly on disk" };
+const RUNGS = {
+  full: "full, as it is",
+  "8bit": "8bit, in 8 bits",
+  "4bit": "4bit, in 4 bits",
+  cpu_offload: "cpu_offload, partly in the machine’s memory",
+  disk_offload: "disk_offload, partly on disk",
+};
 
-function placementWords({ rung, devices, loaded, tokens_per_second: speed }) {
+function placementWords({ rung, devices, loaded, tokens_per_second: speed }, task) {
   const words = [RUNGS[rung] ?? rung];
   if (devices > 1) words.push(`on ${devices} devices`);
-  if (speed) words.push(`about ${speed.toPrecision(2)} tokens/s`);
+  if (speed && task === "text-generation") words.push(`about ${Math.ceil(speed).toLocaleString("en")} tokens/s`);
   return loaded ? words.join(", ") : `${words.join(", ")}, when it is loaded`;
 }
+
+const isWhole = ({ placement }) => !placement || placement.rung === "full";
 
 function facts(status) {
   const rows = [
@@ -20,8 +28,8 @@ function facts(status) {
     ["Task", status.task],
     ["Tier", [status.tier, TIERS[status.tier]].filter(Boolean).join(", ")],
     ["Context", status.max_model_len ? `${status.max_model_len.toLocaleString("en")} tokens` : ""],
-    ["Fits", status.placement ? placementWords(status.placement) : ""],
-    ["Quality", status.placement?.quality ?? ""],
+    ["Placement", status.placement ? placementWords(status.placement, status.task) : ""],
+    ["Quality", isWhole(status) ? "" : status.placement.quality],
     ["Revision", status.revision?.slice(0, 12) ?? ""],
     ["Now", status.running || status.waiting ? `${status.running} running, ${status.waiting} waiting` : ""],
   ];

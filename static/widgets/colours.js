@@ -12,7 +12,7 @@ export class Colours {
 
   // For what is drawn over a picture: strong, whatever the page's colours.
   strong(label) {
-    return `hsl(${this.of(label)} 85% 45%)`;
+    return `rgb(${this.rgb(label).join(" ")})`;
   }
 
   rgb(label) {

@@ -1,6 +1,6 @@
 // Answers that lie over a picture: boxes, masks, and places that two pictures have in common.
 
-import { made } from "../words.js";
+import { made, plural } from "../words.js";
 import { Colours } from "./colours.js";
 import { percent } from "./draw_labels.js";
 import { blobOf, picture } from "./media.js";
@@ -126,7 +126,7 @@ export async function points(result, { body, addresses }) {
   right.style.width = `${100 - (100 * shift) / wide}%`;
   stack.append(left, right, over);
   const frame = made("div");
-  const words = best.length < result.length ? `${result.length} places, the best ${best.length} are drawn` : `${result.length} places`;
-  frame.append(stack, made("p", `${words} are the same in both.`, "note"));
+  const drawnOf = best.length < result.length ? `; the best ${best.length} are drawn` : "";
+  frame.append(stack, made("p", `${plural(result.length, "place")} found in both${drawnOf}.`, "note"));
   return frame;
 }

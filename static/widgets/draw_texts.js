@@ -9,7 +9,7 @@ const WRITTEN = ["generated_text", "summary_text", "translation_text"];
 // A text to read and to copy.
 export function written(text) {
   const frame = made("div", "", "written");
-  const words = made("p", text || "(nothing)", text ? "text" : "text none");
+  const words = made("p", text || "(nothing)", text ? "prose" : "prose none");
   words.dir = "auto";
   frame.append(words);
   if (text) frame.append(copyButton("Copy the text", () => text));

@@ -47,7 +47,7 @@ export function cells(result, { body }) {
   const given = body.inputs?.table;
   if (typeof result?.answer !== "string" || !given || !Array.isArray(result.coordinates)) return null;
   const frame = made("div");
-  frame.append(made("p", result.answer, "big"));
+  frame.append(made("p", result.answer || "(no answer)", "big"));
   if (result.aggregator && result.aggregator !== "NONE") frame.append(made("p", `Computed by ${result.aggregator}.`, "note"));
   const names = Object.keys(given);
   const rows = given[names[0]].map((_, y) => names.map((name) => given[name][y]));

@@ -118,7 +118,7 @@ export class Widget {
     this.#addresses.release();
     this.#addresses = addresses;
     this.#answer.replaceChildren(element);
-    const wait = waited >= 0.1 ? `, ${waited.toFixed(1)} s of it in the queue` : "";
+    const wait = waited >= 0.1 ? `, ${waited.toFixed(1)} s of it waiting` : "";
     this.#say(`Answered in ${seconds.toFixed(2)} s${wait}.`, "");
   }
 

@@ -134,9 +134,7 @@ def _asked(task: str, asked: str) -> Form:
     if task != "rerank":
         return form
     words = {"source_sentence": "Query", "sentences": "Documents"}
-    renamed = (
-        dataclasses.replace(each, label=words[str(each.path[-1])]) for each in form.controls
-    )
+    renamed = (dataclasses.replace(each, label=words[str(each.path[-1])]) for each in form.controls)
     return dataclasses.replace(form, title="Ranking", controls=tuple(renamed))
 
 
@@ -297,5 +295,3 @@ def _client(task: str, controls: tuple[Control, ...]) -> tuple[str, dict[str, st
     # A method that cannot be told what must be said is of no use.
     needed = {".".join(map(str, each.path)) for each in controls if each.required}
     return (name, found) if needed <= found.keys() else ("", {})
-
-

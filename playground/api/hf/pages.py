@@ -1,4 +1,4 @@
-"""What the page of a model asks: the same questions as at `/hf/models/{id}`, by whoever looks at it.
+"""What the page of a model asks: the questions of `/hf/models/{id}`, by whoever looks at it.
 
 A page cannot come back for an answer, and has somebody before it who wants to know how long it
 takes. So answers are streams of events: `waiting` with each change of place, then `answer` or
