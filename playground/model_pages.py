@@ -34,7 +34,10 @@ POLICY = {
 CHAT, CHATS = "Chat", "text-generation"
 # Sections of the list: a heading, and words of which its tasks hold one. The first that fits.
 SECTIONS = (
-    ("Pictures and video", ("image", "object", "depth", "mask", "keypoint", "visual", "video")),
+    (
+        "Pictures and video",
+        ("image", "object", "depth", "mask-generation", "keypoint", "visual", "video"),
+    ),
     ("Sound", ("audio", "speech")),
     ("Pages and more than one kind", ("document", "any-to-any")),
     ("Custom code", ("custom",)),

@@ -1,6 +1,6 @@
 // The model menu: fed by the server, grouped by what can answer now.
 
-import { made, STATES, TIERS } from "./words.js";
+import { made, modelLink, STATES, TIERS } from "./words.js";
 
 const GROUPS = [
   ["Ready now", (model) => model.state === "ready"],
@@ -77,11 +77,15 @@ function stateWords({ state, detail }) {
 function facts(model) {
   const load = model.waiting ? `${model.running} running, ${model.waiting} waiting` : `${model.running} running`;
   const rows = [
-    ["Model", model.id],
+    ["Model", modelLink(model.id)],
     ["State", stateWords(model)],
     ["Tier", [model.tier, TIERS[model.tier]].filter(Boolean).join(", ")],
     ["Context", model.context ? `${model.context.toLocaleString("en")} tokens` : "known once loaded"],
     ["Questions", load],
   ];
-  return rows.flatMap(([name, value]) => [made("dt", name), made("dd", value)]);
+  return rows.flatMap(([name, value]) => {
+    const words = made("dd");
+    words.append(value);
+    return [made("dt", name), words];
+  });
 }

@@ -13,6 +13,18 @@ export const STATES = {
 
 export const TIERS = { S: "always loaded", A: "loaded on demand", C: "custom code" };
 
+// An id as part of an address; its slashes stay.
+export function pathOf(id) {
+  return id.split("/").map(encodeURIComponent).join("/");
+}
+
+// A link to the page of a model.
+export function modelLink(id) {
+  const link = made("a", id);
+  link.href = `/models/${pathOf(id)}`;
+  return link;
+}
+
 export function plural(count, word) {
   return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 }

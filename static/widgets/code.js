@@ -1,7 +1,7 @@
 // The same call as a program that runs as it stands: Python with the Hub's client, curl, JavaScript.
 
 import { copyButton } from "../clipboard.js";
-import { made } from "../words.js";
+import { made, pathOf } from "../words.js";
 import { curl } from "./code_curl.js";
 import { javascript } from "./code_javascript.js";
 import { python } from "./code_python.js";
@@ -22,7 +22,7 @@ export class CodeBox {
   // `call()` gives what would be asked now: {form, body}.
   constructor({ model, keys }, call) {
     this.#call = () => ({
-      address: `${location.origin}/hf/models/${model.split("/").map(encodeURIComponent).join("/")}`,
+      address: `${location.origin}/hf/models/${pathOf(model)}`,
       key: keys ? "YOUR_API_KEY" : "",
       ...call(),
     });

@@ -22,7 +22,7 @@ function bar({ words, score, note = "" }, part, isShare) {
   const head = made("div", "", "bar-head");
   const text = made("span", words, "bar-words");
   text.dir = "auto";
-  head.append(text, made("span", isShare ? percent(score) : score.toFixed(3), "number"));
+  head.append(text, made("span", isShare ? percent(score) : score.toFixed(3), "figure"));
   const track = made("div", "", "track");
   const fill = made("div", "", "fill");
   fill.style.width = `${100 * part}%`;

@@ -28,7 +28,7 @@ function legend(rows, frame) {
     const swatch = made("span", "", "swatch");
     swatch.style.background = colour;
     button.type = "button";
-    button.append(swatch, made("span", label), made("span", typeof score === "number" ? percent(score) : "", "number"));
+    button.append(swatch, made("span", label), made("span", typeof score === "number" ? percent(score) : "", "figure"));
     const alone = (on) => {
       frame.classList.toggle("one-alone", on);
       element.classList.toggle("alone", on);

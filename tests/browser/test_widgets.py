@@ -105,7 +105,7 @@ def test_what_is_missing_is_said_before_anything_is_sent(open_model: OpenPage) -
 
 
 def test_what_the_server_refuses_is_said_where_it_was_typed(open_model: OpenPage) -> None:
-    page = open_model("text-classification")
+    page = open_model("text-classification", watched=False)
     page.locator(".parameters summary").click()
     page.get_by_label("Top k").fill("100000")
     page.locator(".parameters summary").click()
@@ -217,7 +217,8 @@ DRAW = """async ([results, body, drawn]) => {
   for (const asked of [body, { inputs: picture }, { inputs: [picture, picture] }]) {
     for (const name of drawn) {
       for (const result of results) {
-        const context = { form: { drawn: name, file: "" }, body: asked, addresses: new Addresses() };
+        const form = { drawn: name, file: "" };
+        const context = { form, body: asked, addresses: new Addresses() };
         document.getElementById("answer").append(await draw(result, context));
       }
     }
@@ -261,14 +262,20 @@ def test_whatever_a_model_answers_is_text(open_model: OpenPage) -> None:
     assert page.locator("#answer .drawn").count() > 100
     forbidden = "#answer :is(script, iframe, svg:not(.over):not(.icon), [onerror], [src='x'])"
     expect(page.locator(forbidden)).to_have_count(0)
-    kinds = page.evaluate(
-        """async () => {
-          const links = [...document.querySelectorAll("#answer a[download]")];
-          const blobs = await Promise.all(links.map(async ({ href }) => {
-            const image = new XMLHttpRequest();
-            return href.startsWith("blob:");
-          }));
-          return [links.length, blobs.every(Boolean)];
-        }"""
-    )
-    assert kinds[0] > 0 and kinds[1]
+    saved = page.locator("#answer a[download]")
+    assert all(str(each.get_attribute("href")).startswith("blob:") for each in saved.all())
+
+
+TYPES = """async (types) => {
+  const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+  const { blobOf } = await import(loaded.find((each) => /\\/media\\.\\w+\\.js$/.test(each)));
+  return types.map((type) => blobOf("AAAA", type).type);
+}"""
+
+
+def test_an_answer_is_never_of_a_type_that_a_browser_runs(open_model: OpenPage) -> None:
+    page = open_model("near")
+    page.get_by_role("tab", name="Python").wait_for()
+    types = ["text/html", "image/svg+xml", "application/xhtml+xml", "image/png", "audio/wav"]
+    plain = "application/octet-stream"
+    assert page.evaluate(TYPES, types) == [plain, plain, plain, "image/png", "audio/wav"]

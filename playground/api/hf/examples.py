@@ -37,9 +37,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "text-to-audio": {"inputs": "Good morning, and welcome to the library."},
     "text-to-speech": {"inputs": "Good morning, and welcome to the library."},
     "text2text-generation": {"inputs": SENTENCE},
-    "token-classification": {
-        "inputs": "Anna Weiss lived in Vienna and worked at the library."
-    },
+    "token-classification": {"inputs": "Anna Weiss lived in Vienna and worked at the library."},
     "translation": {"inputs": SENTENCE},
     "visual-question-answering": {"question": "How many people are there?"},
     "zero-shot-audio-classification": {
