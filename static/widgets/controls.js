@@ -77,7 +77,7 @@ function labelled(spec, { input, element = input, isGroup = false }) {
   } else {
     input.id = newId();
     label.htmlFor = input.id;
-    if (spec.required) input.setAttribute("aria-required", "true");
+    input.required = spec.required;
   }
   if (!spec.note) return [label, element];
   const note = made("p", spec.note, "note");

@@ -75,7 +75,7 @@ class AskView(ModelView):
             yield event("error", **errors.error_body(exc, self.request_id))
         finally:
             asking.cancel()
-            await asyncio.wait({asking})
+            await asyncio.gather(asking, return_exceptions=True)
 
     def cors_headers(self, request: Any) -> dict[str, str]:
         """None: pages of other origins have no business here, whatever CORS_ORIGINS says."""
