@@ -68,7 +68,8 @@ def test_each_parameter_has_a_control_once(task: str) -> None:
     # Speech takes those inside of it at the top as well.
     missing = set(kinds.parameters_of(task)) - told
     assert missing == ({"generation_parameters"} if task in kinds.SPEECH else set())
-    assert all(each.label and each.kind for each in form.controls)
+    labels = [each.label for each in form.controls]
+    assert all(labels) and len(set(labels)) == len(labels)
 
 
 def test_what_must_be_given_is_no_hidden_parameter() -> None:

@@ -31,6 +31,7 @@ TYPED: Mapping[str, Mapping[str, str]] = {
     "mask-generation": {"Pred iou thresh": "0", "Stability score thresh": "0"},
     "object-detection": {"Threshold": "0"},
     "question-answering": {"Question": "who is good?", "Context": TEXT, "Top k": "2"},
+    "summarization": {"Text": TEXT},
     "text-classification": {"Text": TEXT, "Top k": "2"},
     "text-to-audio": {"Text": "hello"},
     "text-to-speech": {"Text": "hello"},

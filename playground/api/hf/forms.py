@@ -177,11 +177,12 @@ def _parameters(properties: Mapping[str, Schema]) -> Iterator[Control]:
     required = set(schema.get("required", ()))
     own = schema.get("properties", {})
     for name in sorted(own, key=lambda name: name not in required):
-        inner = own[name].get("properties")
-        # What speaks of an answer's tokens may stand beside the rest as well; once is enough.
-        if inner and inner.keys() <= own.keys():
-            continue
-        yield from _controls(("parameters", name), own[name], name in required)
+        value = own[name]
+        if "properties" in value:
+            # What may stand beside the rest as well stands there: once is enough.
+            left = {key: each for key, each in value["properties"].items() if key not in own}
+            value = value | {"properties": left}
+        yield from _controls(("parameters", name), value, name in required)
 
 
 def _controls(path: Path, schema: Schema, required: bool) -> Iterator[Control]:
