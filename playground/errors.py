@@ -8,6 +8,7 @@ WebError
 ├── BadBody               the body is no JSON object at all
 ├── BodyTooLarge          more bytes than the server takes
 ├── BadKey                no key, or one that is not valid
+├── ForeignPage           a page asks in somebody's name that is not one of ours
 ├── RateLimited           the caller has used what it may for now
 ├── UnknownRoute          nothing lives at this address
 ├── WrongMethod           the address exists, the method does not
@@ -54,6 +55,10 @@ class BadKey(WebError):
     """The caller has to show a valid key and did not."""
 
 
+class ForeignPage(WebError):
+    """A request with a visitor's cookies that does not come from one of our own pages."""
+
+
 class RateLimited(WebError):
     """A limit of the caller's, or of its group, is reached.
 
@@ -96,6 +101,7 @@ TABLE: dict[type[BaseException], Row] = {
     BadBody: Row(400, BAD, "invalid_json"),
     BodyTooLarge: Row(413, BAD, "content_too_large"),
     BadKey: Row(401, BAD, "invalid_api_key"),
+    ForeignPage: Row(403, BAD, "foreign_page"),
     RateLimited: Row(429, "requests", "rate_limit_exceeded"),
     NotAuthenticated: Row(401, BAD, "invalid_api_key"),
     UnknownRoute: Row(404, BAD, "unknown_url"),

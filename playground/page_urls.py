@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from playground import account_page, people, usage_page, views
+from playground import account_page, model_pages, people, usage_page, views
 from playground.conversations import views as conversations
 from playground.custom import views as custom
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("models", model_pages.models, name="models"),
+    path("models/<path:model_id>", model_pages.model, name="model"),
     path("status", views.status, name="status"),
     path("keys", people.keys, name="keys"),
     path("keys/<int:pk>/revoke", people.revoke, name="revoke-key"),

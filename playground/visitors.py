@@ -1,4 +1,4 @@
-"""Who is at the other end of a websocket, and whether they may come in."""
+"""Who looks at one of our pages, and whether they may ask: over a websocket or by a request."""
 
 from __future__ import annotations
 
@@ -35,19 +35,24 @@ def same_origin(scope: Scope) -> bool:
 
 
 async def caller_of(scope: Scope) -> Caller:
-    """Who asks: the person who is signed in, else whoever has the address.
+    """Who is at the other end of a websocket. Raises BadKey."""
+    user = scope["user"]
+    peer = (scope.get("client") or ("",))[0]
+    forwarded = header(scope, b"x-forwarded-for")
+    return await visitor(user.pk if user.is_authenticated else None, peer, forwarded)
+
+
+async def visitor(user_id: int | None, peer: str, forwarded: str) -> Caller:
+    """The person who is signed in, else whoever has the address.
 
     Raises BadKey where a person is needed, or when this one was deactivated.
     """
-    user = scope["user"]
-    if user.is_authenticated:
-        person = await directory.person(user.pk)
+    if user_id is not None:
+        person = await directory.person(user_id)
         if person is None:
             raise BadKey("This account is not active any more.")
         return person
     if settings.AUTH_MODE == "key":
         raise BadKey("Sign in to ask a question.")
-    peer = (scope.get("client") or ("",))[0]
-    forwarded = header(scope, b"x-forwarded-for")
     address = client_address(peer, forwarded, settings.TRUSTED_PROXIES)
     return await directory.stranger(address_account(address))

@@ -1,12 +1,15 @@
 // The model menu: fed by the server, grouped by what can answer now.
 
-import { made, STATES, TIERS } from "./words.js";
+import { made, modelLink, STATES, TIERS } from "./words.js";
 
 const GROUPS = [
   ["Ready now", (model) => model.state === "ready"],
   ["Loads when asked", (model) => model.state !== "ready" && model.state !== "failed"],
   ["Not available", (model) => model.state === "failed"],
 ];
+
+// Links of other pages name the model to chat with: /?model=…
+const WANTED = new URLSearchParams(location.search).get("model");
 
 export class ModelMenu extends EventTarget {
   #select = document.getElementById("model");
@@ -57,8 +60,9 @@ export class ModelMenu extends EventTarget {
   #draw(before) {
     const groups = GROUPS.map(([label, belongs]) => [label, this.#models.filter(belongs)]);
     this.#select.replaceChildren(...groups.filter(([, models]) => models.length).map(group));
+    const known = (wanted) => this.#models.some(({ id }) => id === wanted);
     const fallback = this.#models.find((model) => model.is_default) ?? this.#models[0];
-    this.#select.value = this.#models.some(({ id }) => id === before) ? before : (fallback?.id ?? "");
+    this.#select.value = [before, WANTED].find(known) ?? fallback?.id ?? "";
   }
 
   #show() {
@@ -88,11 +92,15 @@ function stateWords({ state, detail }) {
 function facts(model) {
   const load = model.waiting ? `${model.running} running, ${model.waiting} waiting` : `${model.running} running`;
   const rows = [
-    ["Model", model.id],
+    ["Model", modelLink(model.id)],
     ["State", stateWords(model)],
     ["Tier", [model.tier, TIERS[model.tier]].filter(Boolean).join(", ")],
     ["Context", model.context ? `${model.context.toLocaleString("en")} tokens` : "known once loaded"],
     ["Questions", load],
   ];
-  return rows.flatMap(([name, value]) => [made("dt", name), made("dd", value)]);
+  return rows.flatMap(([name, value]) => {
+    const words = made("dd");
+    words.append(value);
+    return [made("dt", name), words];
+  });
 }

@@ -1,6 +1,6 @@
 // The board: asks the server every two seconds while somebody looks, and counts down in between.
 
-import { duration, made, plural, STATES, TIERS } from "./words.js";
+import { duration, made, modelLink, plural, STATES, TIERS } from "./words.js";
 
 const ASK_EVERY = 2000;
 const DRAW_EVERY = 1000;
@@ -53,7 +53,7 @@ function modelCell({ model, state = "" }) {
     dot.dataset.state = state;
     element.append(dot);
   }
-  element.append(made("span", model));
+  element.append(modelLink(model));
   return element;
 }
 

@@ -3,20 +3,10 @@
 import { copies } from "./clipboard.js";
 import { MarkdownView } from "./markdown.js";
 import { picturesOf, textOf } from "./tree.js";
-import { duration, made, plural } from "./words.js";
+import { duration, made, plural, waitingWords } from "./words.js";
 
 function cloned(id) {
   return document.getElementById(id).content.firstElementChild.cloneNode(true);
-}
-
-// The words of a "waiting" frame: which stage, which place, how long.
-export function waitingWords({ model, stage, detail, position, eta }) {
-  const place = position === 1 ? "next in line" : `number ${position} in line`;
-  const busy = stage === "loading" || stage === "downloading";
-  const state = busy ? `${model} is ${detail}` : `Waiting for ${model}`;
-  const words = [state, place, busy ? "" : detail];
-  if (eta !== null) words.push(`about ${duration(eta)} left`);
-  return words.filter(Boolean).join(" · ");
 }
 
 // The line under an answer.

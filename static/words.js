@@ -11,7 +11,19 @@ export const STATES = {
   failed: "Failed to load",
 };
 
-export const TIERS = { S: "always loaded", A: "loaded on demand" };
+export const TIERS = { S: "always loaded", A: "loaded on demand", C: "custom code" };
+
+// An id as part of an address; its slashes stay.
+export function pathOf(id) {
+  return id.split("/").map(encodeURIComponent).join("/");
+}
+
+// A link to the page of a model.
+export function modelLink(id) {
+  const link = made("a", id);
+  link.href = `/models/${pathOf(id)}`;
+  return link;
+}
 
 export function plural(count, word) {
   return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
@@ -20,6 +32,16 @@ export function plural(count, word) {
 export function duration(seconds) {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
   return `${Math.round(seconds / 60)} min`;
+}
+
+// Where a question stands: which stage, which place, how long.
+export function waitingWords({ model, stage, detail, position, eta }) {
+  const place = position === 1 ? "next in line" : `number ${position} in line`;
+  const busy = stage === "loading" || stage === "downloading";
+  const state = busy ? `${model} is ${detail}` : `Waiting for ${model}`;
+  const words = [state, place, busy ? "" : detail];
+  if (eta !== null) words.push(`about ${duration(eta)} left`);
+  return words.filter(Boolean).join(" · ");
 }
 
 export function made(name, text = "", className = "") {

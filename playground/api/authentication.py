@@ -1,14 +1,22 @@
-"""Who is calling. Bearer keys only: cookies mean nothing here, so there is nothing to forge."""
+"""Who is calling: a bearer key says it. Cookies mean nothing to the API, so there is nothing to
+forge; they count at the one route that is for our own pages, and there Django's token is needed."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
+from channels.db import database_sync_to_async
 from django.conf import settings
-from django.http import HttpRequest
+from django.contrib.auth import get_user
+from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest, HttpResponse
+from rest_framework.authentication import CSRFCheck
 
 from playground.accounts.access import Caller
 from playground.accounts.directory import Directory, directory
 from playground.accounts.identity import address_account, client_address
-from playground.errors import BadKey, DatabaseUnavailable
+from playground.errors import BadBody, BadKey, DatabaseUnavailable, ForeignPage
+from playground.visitors import visitor
 
 NO_KEY = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header "
@@ -48,6 +56,38 @@ class NoAuthentication(KeyAuthentication):
     async def caller_of(self, request: HttpRequest) -> Caller:
         """Nobody in particular."""
         return Caller("anonymous")
+
+
+class PageAuthentication(KeyAuthentication):
+    """For what our own pages ask, in the name of whoever looks at them."""
+
+    async def caller_of(self, request: HttpRequest) -> Caller:
+        """The visitor. Raises ForeignPage for a request that a page of somebody else's may send."""
+        # Before Django looks for its token in a form, which would read the body.
+        if request.method != "GET" and request.content_type != "application/json":
+            raise BadBody("The body must be JSON, and be called so.")
+        check = CSRFCheck(lambda _: HttpResponse())
+        check.process_request(request)
+        if reason := check.process_view(request, None, (), {}):  # type: ignore[arg-type]
+            raise ForeignPage(f"This is for the pages of this server only. {reason}")
+        try:
+            user_id = await _signed_in(request)
+        except (DatabaseError, InterfaceError) as error:
+            raise DatabaseUnavailable("Who you are cannot be seen at the moment.") from error
+        forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+        return await visitor(user_id, request.META.get("REMOTE_ADDR", ""), forwarded)
+
+
+async def _signed_in(request: HttpRequest) -> int | None:
+    """The person whose session the request's cookie names; without one, no look is needed."""
+    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    return await database_sync_to_async(_person_of)(request, key) if key else None
+
+
+def _person_of(request: HttpRequest, key: str) -> int | None:
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    user = get_user(request)
+    return user.pk if user.is_authenticated else None
 
 
 def _bearer(header: str) -> str:

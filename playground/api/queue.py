@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from inference import Overview, Queued, get_service
+from inference import Overview, Queued, Waiting, get_service
 
 from .authentication import NoAuthentication
 from .base import ApiView
@@ -52,14 +52,20 @@ class StatusView(ApiView):
 
 def queued_body(queued: Queued) -> dict[str, Any]:
     """One waiting request."""
-    waiting = queued.waiting
     return {
         "id": f"req_{queued.request_id}",
         "object": "queue.request",
+        "queued_seconds": seconds(queued.queued_seconds),
+        **waiting_body(queued.waiting),
+    }
+
+
+def waiting_body(waiting: Waiting) -> dict[str, Any]:
+    """Where a request stands."""
+    return {
         "model": waiting.model,
         "position": waiting.position,
         "eta": seconds(waiting.eta),
-        "queued_seconds": seconds(queued.queued_seconds),
         "stage": waiting.stage,
         "detail": waiting.detail,
         "progress": None if waiting.progress is None else round(waiting.progress, 3),

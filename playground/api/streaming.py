@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http import StreamingHttpResponse
 
 from inference import InferenceService, Waiting
-from inference.requests import PULSE, GenerateRequest, Output, Usage
+from inference.requests import PULSE, GenerateRequest, Output, Question, Usage
 from playground.accounts.usage import Meter, Metered
 from playground.errors import error_body
 
@@ -80,7 +80,7 @@ async def sse(
     used: list[Usage] = []
     news = News(service, call.requests)
     try:
-        async for comment in _until_open(news, opening):
+        async for comment in until_done(news, opening):
             if not begun:
                 headers.update(placement(service, call.model))
             begun = True
@@ -138,11 +138,20 @@ async def _leave(opening: asyncio.Task[tuple[Metered, Output]]) -> None:
 
 
 class News:
-    """What a waiting client is told: of each change of place, and something every so often."""
+    """What a waiting client is told: of each change of place, and something every so often.
 
-    def __init__(self, service: InferenceService, requests: Sequence[GenerateRequest]) -> None:
+    `said` makes bytes of it.
+    """
+
+    def __init__(
+        self,
+        service: InferenceService,
+        requests: Sequence[Question],
+        said: Callable[[str, Waiting | None], bytes] | None = None,
+    ) -> None:
         self._service = service
         self._requests = requests
+        self._said = said or waiting_comment
         self._told: object = None
         self._due = 0.0
 
@@ -158,7 +167,7 @@ class News:
         if place == self._told and now < self._due:
             return b""
         self._told, self._due = place, now + settings.KEEPALIVE_SECONDS
-        return waiting_comment(self._requests[0].model, news)
+        return self._said(self._requests[0].model, news)
 
     def _waiting(self) -> Waiting | None:
         """The first of several prompts that waits for its turn."""
@@ -166,10 +175,8 @@ class News:
         return next((news for news in found if news), None)
 
 
-async def _until_open(
-    news: News, opening: asyncio.Task[tuple[Metered, Output]]
-) -> AsyncGenerator[bytes, None]:
-    """Comments until the first output is there: proxies cut what is silent for a minute."""
+async def until_done(news: News, opening: asyncio.Task[Any]) -> AsyncGenerator[bytes, None]:
+    """News until the first output is there: proxies cut what is silent for a minute."""
     pause = min(GRACE_SECONDS, settings.KEEPALIVE_SECONDS)
     while not (await asyncio.wait({opening}, timeout=pause))[0]:
         if comment := news.comment():

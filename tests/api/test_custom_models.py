@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,9 +110,9 @@ class Site:
         return httpx.post(f"{self.server.url}{CHAT}", json=body, timeout=90)
 
 
-@pytest.fixture(scope="module")
-def site(make_server: MakeServer) -> Iterator[Site]:
-    server = make_server({"CUSTOM_SECONDS": "3", "CUSTOM_MEMORY_BYTES": str(2**29)})
+@contextmanager
+def signed_in_site(server: RunningServer) -> Iterator[Site]:
+    """The server with its people, until the end of the block."""
     keys = dict(line.split() for line in server.shell(SESSIONS).splitlines())
     people = {
         name: httpx.Client(base_url=server.url, cookies={"sessionid": key}, timeout=60)
@@ -120,6 +121,13 @@ def site(make_server: MakeServer) -> Iterator[Site]:
     yield Site(server, people)
     for browser in people.values():
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(make_server: MakeServer) -> Iterator[Site]:
+    server = make_server({"CUSTOM_SECONDS": "3", "CUSTOM_MEMORY_BYTES": str(2**29)})
+    with signed_in_site(server) as found:
+        yield found
     server.stop()
 
 

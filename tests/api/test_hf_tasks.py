@@ -7,7 +7,6 @@ import io
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,14 +21,8 @@ from tests.inference.test_pipelines import NEED_TORCHVISION, TASKS, TORCHVISION
 from tests.servers import RunningServer
 from tests.tiny_tasks import samples
 from tests.tiny_tasks.calls import BOXES, LABELS, TABLE, TEXT
+from tests.tiny_tasks.cards import TinyModels
 
-CARD = """\
-[[model]]
-id = "tiny/{task}"
-source = "{folder}"
-task = "{task}"
-engine = "transformers"
-"""
 PICTURE, SOUND = samples.picture(), samples.sound()
 NAMES = LABELS["candidate_labels"]
 
@@ -122,30 +115,21 @@ BODIES: Mapping[str, tuple[Any, Callable[[Any], bool]]] = {
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the models, one for each task."""
-    return tmp_path_factory.mktemp("models-by-task")
+def models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
+    """A model of each task; written when first asked for."""
+    return TinyModels(tmp_path_factory.mktemp("models-by-task"))
 
 
 @pytest.fixture(scope="module")
-def tiny(make_server: MakeServer, models: Path) -> RunningServer:
-    """A server with a model of each task; written when first asked for."""
-    cards = [CARD.format(task=task, folder=models / task) for task in tiny_tasks.WRITERS]
-    echo = '[[model]]\nid = "echo"\nsource = "echo"\nengine = "echo"\n'
-    (models / "catalogue.toml").write_text("\n".join([echo, *cards]))
-    return make_server({"CATALOGUE": str(models / "catalogue.toml")})
+def tiny(make_server: MakeServer, models: TinyModels) -> RunningServer:
+    """A server with all of them."""
+    return make_server({"CATALOGUE": str(models.catalogue)})
 
 
 @pytest.fixture(scope="module")
-def asked(tiny: RunningServer, models: Path) -> Callable[[str], str]:
+def asked(tiny: RunningServer, models: TinyModels) -> Callable[[str], str]:
     """The address of a task's model."""
-
-    def address(task: str) -> str:
-        if not (models / task).exists():
-            tiny_tasks.write(task, models / task)
-        return f"{tiny.url}/hf/models/tiny/{task}"
-
-    return address
+    return lambda task: f"{tiny.url}/hf/models/{models.named(task)}"
 
 
 QUICK = {"image-classification", "text-classification"}

@@ -19,16 +19,21 @@ RATE = "sampling_rate"
 
 def response(result: Any, accept: str) -> HttpResponse:
     """A medium by itself is its bytes, unless the caller accepts only JSON."""
-    if not isinstance(result, Media):
-        return json_response(plain(result))
-    if accept.strip().lower() == "application/json":
-        name = result.content_type.partition("/")[0]
-        return json_response({name: plain(result), "content_type": result.content_type})
+    if not isinstance(result, Media) or accept.strip().lower() == "application/json":
+        return json_response(whole(result))
     return HttpResponse(
         result.data,
         content_type=result.content_type,
         headers={"Content-Length": str(len(result.data)), "X-Content-Type-Options": "nosniff"},
     )
+
+
+def whole(result: Any) -> Any:
+    """A result as JSON has it, also where it is a medium by itself."""
+    if not isinstance(result, Media):
+        return plain(result)
+    name = result.content_type.partition("/")[0]
+    return {name: plain(result), "content_type": result.content_type}
 
 
 def plain(value: Any) -> Any:

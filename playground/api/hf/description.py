@@ -21,7 +21,7 @@ BYTES: Schema = {"type": "string", "contentEncoding": "base64"}
 TEXT: Schema = {"type": "string", "minLength": 1}
 TEXTS: Schema = {"anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}]}
 FIELDS: dict[str, Schema] = {
-    "image": BYTES,
+    "image": BYTES | {"contentMediaType": "image/*"},
     "sentences": {"type": "array", "items": TEXT, "minItems": 1},
     "table": {
         "type": "object",
@@ -101,7 +101,7 @@ def _name(task: str) -> str:
 def task_schema(task: str) -> Schema:
     """The JSON body for a model of this task."""
     kind = kinds.KINDS[task]
-    parameters = _object(kinds.parameters_of(task))
+    parameters = _object(kinds.parameters_of(task), kinds.parameter_notes_of(task))
     found: Schema = {
         "type": "object",
         "title": task,
@@ -119,7 +119,7 @@ def _inputs(kind: kinds.Kind) -> Schema:
     if kind.inputs in MEDIA_TYPES:
         return BYTES | {"contentMediaType": MEDIA_TYPES[kind.inputs]}
     if kind.inputs == "pictures":
-        return {"type": "array", "items": BYTES, "minItems": 2, "maxItems": 2}
+        return {"type": "array", "items": FIELDS["image"], "minItems": 2, "maxItems": 2}
     if kind.inputs == "messages":
         return {"anyOf": [TEXT, {"type": "object"}, {"type": "array", "items": {"type": "object"}}]}
     properties = {name: FIELDS.get(name, TEXT) for name in kind.fields}
@@ -128,13 +128,18 @@ def _inputs(kind: kinds.Kind) -> Schema:
 
 def of_class(name: str) -> Schema:
     """The schema of a dataclass."""
-    return _object(kinds.fields_of(name)) | {"title": name}
+    return _object(kinds.fields_of(name), kinds.notes_of(name)) | {"title": name}
 
 
-def _object(fields: typing.Mapping[str, tuple[Any, bool]]) -> Schema:
+def _object(
+    fields: typing.Mapping[str, tuple[Any, bool]], notes: typing.Mapping[str, str]
+) -> Schema:
     found: Schema = {
         "type": "object",
-        "properties": {name: _value(each, name) for name, (each, _) in fields.items()},
+        "properties": {
+            name: _value(each, name) | ({"description": notes[name]} if name in notes else {})
+            for name, (each, _) in fields.items()
+        },
     }
     required = [name for name, (_, needed) in fields.items() if needed]
     return found | ({"required": required} if required else {})

@@ -5,7 +5,11 @@ The dataclasses are those that `huggingface_hub` generates from the Hub's own sc
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import re
+import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,9 +73,9 @@ KINDS: Mapping[str, Kind] = {
         "fields",
         "QuestionAnsweringParameters",
         "QuestionAnsweringOutputElement",
-        ("context", "question"),
+        ("question", "context"),
     ),
-    "sentence-similarity": Kind("fields", "NoParameters", fields=("sentences", "source_sentence")),
+    "sentence-similarity": Kind("fields", "NoParameters", fields=("source_sentence", "sentences")),
     "summarization": Kind("text", "SummarizationParameters", "SummarizationOutput"),
     "table-question-answering": Kind(
         "fields",
@@ -123,6 +127,7 @@ NOT_PARAMETERS = frozenset({"inputs"})
 GENERATION = "TextToAudioGenerationParameters"
 # The client of Hugging Face sends these at the top of a speech's parameters.
 SPEECH = ("text-to-audio", "text-to-speech")
+LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 
 @cache
@@ -141,8 +146,6 @@ def of_name(name: str) -> type:
 def fields_of(name: str) -> Mapping[str, tuple[Any, bool]]:
     """The fields of a dataclass: type, and whether it must be given."""
     cls = of_name(name)
-    import sys
-
     hints = typing.get_type_hints(cls, vars(sys.modules[cls.__module__]))
     return {
         field.name: (hints[field.name], field.default is dataclasses.MISSING)
@@ -152,10 +155,35 @@ def fields_of(name: str) -> Mapping[str, tuple[Any, bool]]:
 
 
 @cache
+def notes_of(name: str) -> Mapping[str, str]:
+    """What the text under each field of a dataclass says of it, without its links."""
+    tree = ast.parse(inspect.getsource(of_name(name)))
+    assert isinstance(tree.body[0], ast.ClassDef)
+    body = tree.body[0].body
+    found = {}
+    for field, note in zip(body, body[1:], strict=False):
+        match field, note:
+            case (
+                ast.AnnAssign(target=ast.Name(id=field_name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[field_name] = " ".join(LINK.sub(r"\1", text).split())
+    return found
+
+
+@cache
 def parameters_of(task: str) -> Mapping[str, tuple[Any, bool]]:
     """The parameters of a task."""
+    return {name: field for each in classes_of(task) for name, field in fields_of(each).items()}
+
+
+@cache
+def parameter_notes_of(task: str) -> Mapping[str, str]:
+    """What is said of each of them."""
+    return {name: note for each in classes_of(task) for name, note in notes_of(each).items()}
+
+
+def classes_of(task: str) -> tuple[str, ...]:
+    """The dataclasses that have the parameters of a task."""
     kind = TEXT_GENERATION if task == "text-generation" else KINDS[task]
-    found = dict(fields_of(kind.parameters))
-    if task in SPEECH:
-        found |= fields_of(GENERATION)
-    return found
+    return (kind.parameters, GENERATION) if task in SPEECH else (kind.parameters,)

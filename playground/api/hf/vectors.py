@@ -1,4 +1,5 @@
-"""The Hub's two tasks of vectors, for models of engines that embed; and results of all tasks."""
+"""The Hub's two tasks of vectors, for models of engines that embed or rank; and results of all
+tasks."""
 
 from __future__ import annotations
 
@@ -14,10 +15,10 @@ from ..body import read_body
 from .reading import Body, from_json
 
 
-def read(request: HttpRequest) -> Body:
-    """Texts to be vectors; or a sentence and others, to be compared."""
+def read(request: HttpRequest, task: str) -> Body:
+    """Texts to be vectors; or a sentence and others, to be compared: a ranker does only that."""
     body = read_body(request)
-    pair = isinstance(body.get("inputs"), dict)
+    pair = task == "rerank" or isinstance(body.get("inputs"), dict)
     return from_json(body, "sentence-similarity" if pair else "feature-extraction")
 
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from inference import InferenceService, ModelCard, get_service
-from inference.errors import EngineError, UnsupportedParameter
+from inference.errors import EngineError
 from inference.requests import Question, TaskRequest, Usage
 from playground.accounts.usage import metered
 
@@ -43,23 +43,10 @@ class ModelView(HubView):
         """Answer, in whatever way the model's task is answered."""
         service = get_service()
         card = await self.found(model)
+        self.model = card.id
         if card.task == "text-generation":
             return await self.text(service, card, request)
-        if card.task == "rerank":
-            raise UnsupportedParameter("Rerankers are asked at /v1/rerank and /v1/score.", "model")
-        if card.task == "embedding":
-            read = await unhurried(request, lambda: vectors.read(request))
-            question: Question = vectors.question(read)
-        else:
-            read = await unhurried(request, lambda: reading.read(request, card.task))
-            question = TaskRequest(
-                model=card.id,
-                task=card.task,
-                inputs=await fetched(read.inputs),
-                parameters=read.parameters,
-            )
-        self.headers |= notes(read.ignored, card, model)
-        question = self.addressed(question, card)
+        question = await self.question(request, card, model)
         asked = await unhurried(request, lambda: Ask.of(self.caller.account, request))
         accept = request.META.get("HTTP_ACCEPT", "")
         return await places.answer(
@@ -71,9 +58,32 @@ class ModelView(HubView):
         card = self.card(model)
         return json_response({"id": card.id, "task": card.task})
 
+    async def question(self, request: HttpRequest, card: ModelCard, asked: str) -> Question:
+        """What the body asks of a model that makes no text; `asked` is its name in the path."""
+        question: Question
+        if card.task in ("embedding", "rerank"):
+            read = await unhurried(request, lambda: vectors.read(request, card.task))
+            question = vectors.question(read)
+        else:
+            read = await unhurried(request, lambda: reading.read(request, card.task))
+            question = TaskRequest(
+                model=card.id,
+                task=card.task,
+                inputs=await fetched(read.inputs),
+                parameters=read.parameters,
+            )
+        self.headers |= notes(read.ignored, card, asked)
+        return self.addressed(question, card)
+
     async def work(
         self, service: InferenceService, question: Question, accept: str
     ) -> HttpResponse:
+        """The response once the answer is there."""
+        result, usage = await self.result(service, question)
+        response = queued(answers.response(result, accept), usage.queue_seconds)
+        return placed(response, service, question.model)
+
+    async def result(self, service: InferenceService, question: Question) -> tuple[Any, Usage]:
         """Wait for the turn, then for the answer."""
         found: dict[int, Any] = {}
         usage = Usage()
@@ -84,9 +94,7 @@ class ModelView(HubView):
                 usage = output.usage or usage
         if not found:
             raise EngineError("The model gave no answer.")
-        result = vectors.result(question, [found[i] for i in sorted(found)])
-        response = queued(answers.response(result, accept), usage.queue_seconds)
-        return placed(response, service, question.model)
+        return vectors.result(question, [found[i] for i in sorted(found)]), usage
 
     def addressed(self, question: Asked, card: ModelCard) -> Asked:
         """The question with the model's card, the caller and our own id."""
@@ -95,6 +103,7 @@ class ModelView(HubView):
             model=card.id,
             account=self.caller.account,
             weight=self.caller.weight_for(card.id),
+            queue_places=self.caller.queue_places(card.id),
             request_id=self.request_id,
         )
 
