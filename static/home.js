@@ -307,8 +307,16 @@ function connect() {
     if (detail.type === "models") menu.update(detail.models);
     else if (detail.id === null) notice(detail.error.message);
   });
-  socket.addEventListener("up", () => notice(""));
-  socket.addEventListener("down", () => notice("The connection to the server was lost. Reconnecting…"));
+  let isDown = false;
+  socket.addEventListener("up", () => {
+    isDown = false;
+    notice("");
+  });
+  socket.addEventListener("down", () => {
+    // Each try that fails ends here; only the first is news, and what was said since stays.
+    if (!isDown) notice("The connection to the server was lost. Reconnecting…");
+    isDown = true;
+  });
   socket.connect();
   setInterval(() => document.hidden || lookAgain(), MODELS_EVERY);
 }
