@@ -183,7 +183,7 @@ def bar(
     says = f"{when}: {prompt:,.0f} tokens of prompts, {answer:,.0f} of answers"
     gap = min(2.0, step / 4)
     places = (x, step - gap, HEIGHT - low, low, HEIGHT - low - high, high)
-    return Bar(*(f"{place:.2f}" for place in places), says)
+    return Bar(*(f"{place:.2f}" for place in places), says=says)
 
 
 async def limits(user_id: int) -> list[Limit]:
