@@ -183,7 +183,8 @@ def bar(
     says = f"{when}: {prompt:,.0f} tokens of prompts, {answer:,.0f} of answers"
     gap = min(2.0, step / 4)
     places = (x, step - gap, HEIGHT - low, low, HEIGHT - low - high, high)
-    return Bar(*(f"{place:.2f}" for place in places), says=says)
+    left, width, prompt_y, prompt_height, answer_y, answer_height = (f"{n:.2f}" for n in places)
+    return Bar(left, width, prompt_y, prompt_height, answer_y, answer_height, says)
 
 
 async def limits(user_id: int) -> list[Limit]:
