@@ -65,6 +65,7 @@ def test_nothing_is_open_without_a_key(guarded: RunningServer, path: str) -> Non
         assert status in (301, 302, 401, 403), (method, status)
 
 
+@pytest.mark.database
 def test_what_is_public_is_on_the_list(guarded: RunningServer) -> None:
     known = {f"/{each}" for each in addresses(get_resolver().url_patterns)}
     assert known >= PUBLIC
@@ -156,6 +157,7 @@ def test_paths_and_proxies_play_no_tricks(open_server: RunningServer) -> None:
 
 
 # A4
+@pytest.mark.database
 def test_a_scoped_key_knows_no_other_model(guarded: RunningServer) -> None:
     command = ("keys", "create", "--name", "scoped", "--models", "echo,echo-embed")
     make_key(guarded, "first", "scoped-user")
@@ -179,6 +181,7 @@ def test_a_scoped_key_knows_no_other_model(guarded: RunningServer) -> None:
             assert error_of(response)["code"] == "model_not_found"
 
 
+@pytest.mark.database
 def test_a_class_key_ends_at_its_date(guarded: RunningServer) -> None:
     guarded.manage("groups", "set", "class", "--weight", "0.5")
     command = ("keys", "create", "--group", "class", "--name", "class", "--days", "1")
@@ -216,6 +219,7 @@ def test_a_key_of_a_megabyte_is_cut_off(guarded: RunningServer) -> None:
     assert not said or said.split()[1] in ("400", "401", "431")
 
 
+@pytest.mark.database
 def test_a_wrong_key_takes_as_long_as_a_nearly_right_one(guarded: RunningServer, key: str) -> None:
     def median(make: object) -> float:
         times = []
