@@ -59,6 +59,7 @@ def test_hints_of_all_kinds_have_controls_and_refusals_their_place(
     page = visit(f"{site.server.url}/models/{model}", watched=False)
     page.get_by_label("Words").fill("one\ntwo\n")
     page.get_by_label("Box").fill('{"score": "much"}')
+    page.locator(".parameters summary").click()
     page.get_by_label("Extra").fill("just words")
     page.get_by_role("button", name="Ask", exact=True).click()
     complaint = page.locator(".control.json .complaint")

@@ -74,7 +74,8 @@ DRAWN: Mapping[str, tuple[str, int]] = {
     "zero-shot-audio-classification": BARS,
     "zero-shot-classification": BARS,
     "zero-shot-image-classification": BARS,
-    "zero-shot-object-detection": ("#answer .stack rect", 1),
+    # A box of random weights may be as flat as a line, which is there and not to be seen.
+    "zero-shot-object-detection": ("#answer .legend .swatch", 1),
 }
 LANGUAGES = ("Python", "curl", "JavaScript")
 
