@@ -86,7 +86,7 @@ def fill(page: Page, task: str) -> None:
     film: FilePayload = {"name": "film.mp4", "mimeType": "video/mp4", "buffer": b""}
     if page.locator(".control.film").count():
         film["buffer"] = samples.film()
-    for kind, file in (FILES | {"film": film}).items():
+    for kind, file in [*FILES.items(), ("film", film)]:
         for each in page.locator(f".control.{kind} input[type=file]").all():
             each.set_input_files(file)
     typed = TYPED.get(task, {})
