@@ -94,5 +94,6 @@ def test_no_body_breaks_the_server(http: httpx.Client) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_no_body_of_many_breaks_the_server(http: httpx.Client) -> None:
     run(http, MANY)
