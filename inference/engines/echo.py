@@ -15,7 +15,7 @@ from inference.catalogue import ModelCard
 from inference.engines.base import Engine, Prepared
 from inference.engines.echo_tasks import EchoTasks
 from inference.engines.echo_words import VOCABULARY, all_words, last_words
-from inference.engines.pictures import has_pictures
+from inference.engines.pictures import refuse_pictures
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
@@ -28,6 +28,7 @@ from inference.requests import (
     GenerateRequest,
     Output,
     Question,
+    TokenizeRequest,
     TokenLogprob,
     Usage,
 )
@@ -71,6 +72,8 @@ class EchoEngine(Engine):
 
     async def prepare(self, request: Question) -> Prepared[Question]:
         """Check lengths; words count as tokens."""
+        if not self._pictures and isinstance(request, GenerateRequest | TokenizeRequest):
+            refuse_pictures(request.messages)
         if isinstance(request, GenerateRequest):
             return self._prepare_text(request)
         answers = await asyncio.to_thread(self._other.answers, request)
@@ -84,8 +87,6 @@ class EchoEngine(Engine):
             )
         if request.tools and request.tool_choice != "none":
             raise UnsupportedParameter("The echo engine cannot call tools.", "tools")
-        if not self._pictures and has_pictures(request.messages):
-            raise UnsupportedParameter("This model reads text only.", "messages")
         words = all_words(request)
         room = self.max_model_len - len(words)
         if room <= 0:

@@ -12,10 +12,10 @@ from openai import BadRequestError, OpenAI
 
 from playground.api.audio import formats
 from tests import tiny_tasks
-from tests.api.test_hf_tasks import CARD
 from tests.conftest import MakeServer
 from tests.servers import RunningServer
 from tests.tiny_tasks import samples
+from tests.tiny_tasks.cards import CARD
 
 TASKS = ("automatic-speech-recognition", "text-to-speech")
 SOUND = ("a.wav", samples.sound(), "audio/wav")

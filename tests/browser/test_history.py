@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,9 @@ def test_a_shared_conversation_is_read_by_a_stranger_until_the_link_ends(
     finished(page)
     page.locator("#kept li").hover()
     page.get_by_role("button", name=f"Share {EVIL}").click()
-    link = page.get_by_label("Link", exact=True).input_value()
+    shown = page.get_by_label("Link", exact=True)
+    expect(shown).to_have_value(re.compile("/shared/"))
+    link = shown.input_value()
     stranger = visit(link)
     expect(stranger.get_by_role("heading", level=1)).to_have_text(EVIL)
     expect(stranger.locator(".said")).to_have_text(EVIL)
