@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -35,7 +36,13 @@ def test_the_board_lives_without_reload(turns: RunningServer, visit: Callable[..
             expect(page.locator("#summary")).to_have_text("1 answer running, 2 requests waiting")
     expect(line(page, "resident", "left").locator("[data-label=Running]")).to_have_text("0")
     expect(page.locator("#next-none")).to_be_visible()
-    for part in ("Load", "Drain"):
+    with ExitStack() as stays:
+        with busy(turns):
+            # Whoever stays gets the place: then it is known how long unloading takes.
+            stays.enter_context(waiting(turns, "late"))
+            expect(line(page, "resident", "left")).to_contain_text("Finishing")
+        expect(line(page, "resident", "left")).to_have_count(0)
+    for part in ("Load", "Unload"):
         cell = line(page, "switching", "left").locator(f"[data-label={part}]")
         expect(cell).to_contain_text(" s")
 
