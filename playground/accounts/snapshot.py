@@ -46,7 +46,7 @@ class Snapshot:
 
 
 def read_stamp() -> Stamp:
-    """Changes whenever a key, a group, a quota or somebody's being active does. A millisecond.
+    """Changes whenever a key, a group, a quota or somebody's being active does.
 
     Counts beside the last change: a row may be deleted, or changed by an UPDATE of its own.
     """
@@ -57,8 +57,8 @@ def read_stamp() -> Stamp:
 
 @cache
 def _stamp_query() -> str:
-    """Plain SQL, the same in SQLite and PostgreSQL: six aggregates of the ORM take six times as
-    long, every two seconds for ever."""
+    """Plain SQL, the same in SQLite and PostgreSQL. With six aggregates of the ORM an idle server's
+    look took 6 ms of CPU, every two seconds; so it takes half of one."""
     people = get_user_model()
     return " UNION ALL ".join(
         [
