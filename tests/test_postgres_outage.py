@@ -128,7 +128,7 @@ def test_a_crash_of_postgres_under_load_stops_no_known_key_and_costs_no_record(
     tokens = TOKENS + sum(each.json()["usage"]["completion_tokens"] for each in crowd.answers)
     assert sum(each["completion_tokens"] for each in found) == tokens
     with closing(connected(house)) as database:
-        for table, span in (("usagesum", "hour"), ("usagesum", "week"), ("housesum", "day")):
+        for table, span in (("usagesum", "hour"), ("usagesum", "4wks"), ("housesum", "day")):
             asked = f"SELECT SUM(requests), SUM(completion_tokens) FROM accounts_{table}"
             sums = database.execute(f"{asked} WHERE span = %s", [span]).fetchone()
             assert sums == (len(ids), tokens)

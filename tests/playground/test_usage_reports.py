@@ -20,7 +20,7 @@ from django.utils import timezone
 from playground.accounts.models import HouseSum, UsageRecord, UsageSum
 from playground.accounts.models.sums import COUNTED, NAMES
 from playground.accounts.usage.reports import COLUMNS, Line, Report, total
-from playground.usage_page import bars
+from playground.usage_page import RANGES, bars
 from tests.playground.test_usage_sums import row
 
 pytestmark = pytest.mark.django_db
@@ -91,9 +91,9 @@ def test_reports_are_the_sum_of_the_requests(
         monkeypatch.setattr(timezone, "now", lambda now=now: now)
         for table in (UsageRecord, UsageSum, HouseSum):
             table.objects.all().delete()
-        rows = asked(now, 150, 100)
+        rows = asked(now, 150, 100) + asked(now, 50, 400)
         UsageRecord.objects.settle(rows)
-        for days in (1, 7, 30, 90):
+        for days in RANGES:
             check(Report(days, None), rows)
         check(Report(30, "ip:1"), rows)
         for name, value in SOME.items():
@@ -131,16 +131,20 @@ def test_migrations_make_the_sums_of_what_was_there(settings: Any) -> None:
     settings.TIME_ZONE = "Europe/Berlin"
     UsageRecord.objects.settle(asked(datetime(2026, 11, 4, 12, tzinfo=UTC), 300, 60))
     sums = everything()
-    assert {names[1] for names in sums} == {"hour", "day", "week"}
+    assert {names[1] for names in sums} == {"hour", "day", "week", "4wks"}
     editor: Any = SimpleNamespace(connection=connection)
     older = importlib.import_module("playground.accounts.migrations.0005_usage_sums")
     newer = importlib.import_module("playground.accounts.migrations.0006_weeks_and_house_sums")
+    newest = importlib.import_module("playground.accounts.migrations.0007_four_weeks")
     UsageSum.objects.all().delete()
     HouseSum.objects.all().delete()
     older.sum_up(apps, editor)
     assert older.NAMES == NAMES and not UsageSum.objects.filter(span="week").exists()
     newer.add_weeks(apps, editor)
     newer.add_house(apps, editor)
+    newest.add_four_weeks(apps, editor)
     assert {n: each.expected for n, each in everything().items()} == sums
+    newest.remove_four_weeks(apps, editor)
+    assert not UsageSum.objects.filter(span="4wks").exists()
     newer.remove_weeks(apps, editor)
     assert not UsageSum.objects.filter(span="week").exists() and UsageSum.objects.exists()

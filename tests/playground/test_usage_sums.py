@@ -22,7 +22,7 @@ from playground import usage_page
 from playground.accounts import privacy
 from playground.accounts.directory import Directory
 from playground.accounts.models import ApiKey, Group, HouseSum, UsageRecord, UsageSum
-from playground.accounts.models.sums import COUNTED
+from playground.accounts.models.sums import COUNTED, Span
 from playground.accounts.usage.recording import tidy
 from playground.accounts.usage.reports import Report, total
 
@@ -58,8 +58,7 @@ def check_sums() -> None:
     """Hours, days, weeks, the house's and the records tell the same."""
     names = [n for n in COUNTED if n not in ("requests", "failures")]
     records = UsageRecord.objects.aggregate(**{n: Sum(n, default=0) for n in names})
-    kinds = ((UsageSum, "hour"), (UsageSum, "day"), (UsageSum, "week"), (HouseSum, "hour"),
-             (HouseSum, "day"))  # fmt: skip
+    kinds = [(UsageSum, span) for span in Span.values] + [(HouseSum, "hour"), (HouseSum, "day")]
     for table, span in kinds:
         found = table.objects.filter(span=span).aggregate(**{n: Sum(n, default=0) for n in COUNTED})
         assert found["requests"] == UsageRecord.objects.count()
@@ -200,7 +199,8 @@ def test_everything_about_oneself_is_one_document(client: Client, alice: User) -
     found = json.loads(b"".join(said.streaming_content))  # type: ignore[arg-type]
     assert found["username"] == "alice" and found["keys"][0]["name"] == "laptop"
     assert [uuid.UUID(r["request_id"]).hex for r in found["requests"]] == [mine["request_id"]]
-    assert len(found["sums"]) == 3 and "password" not in str(found) and "digest" not in str(found)
+    assert len(found["sums"]) == len(Span)
+    assert "password" not in str(found) and "digest" not in str(found)
 
 
 def test_a_deleted_account_is_gone_and_the_sums_are_true(client: Client, alice: User) -> None:

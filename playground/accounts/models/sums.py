@@ -1,4 +1,4 @@
-"""What requests cost in sum: by hour, day and week, of each account and of everybody."""
+"""What requests cost in sum: by hour, day, week and more, of each account and of everybody."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class Span(models.TextChoices):
     HOUR = "hour", "hour"
     DAY = "day", "day"
     WEEK = "week", "week, from Monday on"
+    FOUR_WEEKS = "4wks", "four weeks, from a Monday on"
 
 
 class SumManager(models.Manager[models.Model]):
@@ -77,11 +78,11 @@ class Amounts(models.Model):
 
 
 class UsageSum(Amounts):
-    """What an account's requests to a model cost in an hour, a day or a week, by key and group.
+    """What an account's requests to a model cost in an hour, a day or weeks, by key and group.
 
     Written in the same transaction as the records, so the two are never apart. 0 is no key, or no
     group: a database holds two empty values for different. Weeks keep the page of everybody quick:
-    of a month it reads at most six days and five weeks.
+    of a year it reads at most six days, three weeks and fourteen times four weeks.
     """
 
     NAMES = NAMES
@@ -128,7 +129,7 @@ def add_to_sums(rows: Iterable[Row]) -> None:
         whose = (row["account"], row.get("key_id") or 0, row.get("group_id") or 0, row["model"])
         for span, start in _spans(row["when"] // 900, zone):
             found = [own[(span, start, *whose)]]
-            if span != Span.WEEK:
+            if span in (Span.HOUR, Span.DAY):
                 found.append(house[(span, start, row["model"])])
             for each in found:
                 for place, amount in enumerate(amounts):
@@ -143,14 +144,24 @@ def _amounts(row: Row) -> list[float]:
 
 @lru_cache(maxsize=256)
 def _spans(quarter: float, zone: str) -> list[tuple[str, datetime]]:
-    """Hour, day and week of a quarter of an hour (so many since 1970) in a time zone: in some of
-    them hours begin at 15, 30 or 45 minutes past those of UTC."""
+    """All spans of a quarter of an hour (so many since 1970) in a time zone: in some of them hours
+    begin at 15, 30 or 45 minutes past those of UTC."""
     hour = datetime.fromtimestamp(quarter * 900, ZoneInfo(zone)).replace(minute=0)
     midnight = hour.replace(hour=0)
-    spans = ((Span.HOUR, hour), (Span.DAY, midnight), (Span.WEEK, monday(midnight)))
+    spans = (
+        (Span.HOUR, hour),
+        (Span.DAY, midnight),
+        (Span.WEEK, monday(midnight)),
+        (Span.FOUR_WEEKS, fourth_monday(midnight)),
+    )
     return [(span.value, start.astimezone(UTC)) for span, start in spans]
 
 
 def monday(midnight: datetime) -> datetime:
     """The beginning of the week of a day, given as its midnight where the server stands."""
     return midnight - timedelta(days=midnight.weekday())
+
+
+def fourth_monday(midnight: datetime) -> datetime:
+    """The beginning of a day's four weeks; the calendar's first day was a Monday."""
+    return midnight - timedelta(days=(midnight.toordinal() - 1) % 28)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from ..identity import GONE, user_account
 from ..models import ApiKey, Group, HouseSum, UsageSum
-from ..models.sums import COUNTED, Span, monday
+from ..models.sums import COUNTED, Span, fourth_monday, monday
 
 # A day in hours, longer times in days.
 HOURS_UP_TO_DAYS = 2
@@ -99,16 +99,20 @@ class Report:
         return {name: _most_first(name, sums) for name, sums in found.items()}
 
     def _parts(self) -> Iterator[QuerySet[UsageSum]]:
-        """Rows that make up the whole time and are few: days up to the first Monday, then weeks.
+        """Rows that make up the whole time and are few: days up to the first Monday, weeks, then
+        four weeks together.
 
-        Nobody has used anything yet in that part of the last week that is still to come.
+        Nobody has used anything yet in that part of the last four weeks that is still to come.
         """
         if self.by_hours:
             yield self.sums()
             return
         weeks = monday(self.since + timedelta(days=6))
+        fours = fourth_monday(self.since + timedelta(days=27))
+        rows = UsageSum.objects
         yield self.sums().filter(start__lt=weeks)
-        yield self._narrowed(UsageSum.objects.filter(span=Span.WEEK, start__gte=weeks))
+        yield self._narrowed(rows.filter(span=Span.WEEK, start__gte=weeks, start__lt=fours))
+        yield self._narrowed(rows.filter(span=Span.FOUR_WEEKS, start__gte=fours))
 
     def _narrowed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         if self.account is not None:
