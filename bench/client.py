@@ -11,6 +11,7 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from bench.figures import percentile
@@ -186,10 +187,12 @@ async def one_client(job: Job, number: int) -> list[Answer]:
         transport.close()
 
 
-async def run(job: Job) -> dict[str, float]:
-    """All clients, and their figures."""
+async def run(
+    job: Job, one: Callable[[Job, int], Awaitable[list[Answer]]] = one_client
+) -> dict[str, float]:
+    """All clients, each as `one` of its number, and their figures."""
     began, cpu = time.perf_counter(), time.process_time()
-    lists = await asyncio.gather(*(one_client(job, i) for i in range(job.clients)))
+    lists = await asyncio.gather(*(one(job, i) for i in range(job.clients)))
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     answers = [answer for each in lists for answer in each]
     wrong = [tokens_of(a) for a in answers if tokens_of(a) != job.tokens]

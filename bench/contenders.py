@@ -77,6 +77,8 @@ class Contender(Protocol):
 class HttpServer:
     """A server, asked by a client process of its own."""
 
+    client = "bench.client"
+
     def __init__(self, name: str, child: procs.Child, port: int, model: str, key: str) -> None:
         self.name, self.front = name, child.pid
         self._child, self.port, self._model, self.key = child, port, model, key
@@ -88,12 +90,18 @@ class HttpServer:
     def run(self, job: dict[str, Any]) -> dict[str, float]:
         """Let a client process do the job; its figures."""
         whole = Job(port=self.port, model=self._model, key=self.key, **job)
-        command = [sys.executable, "-m", "bench.client", client.as_text(whole)]
+        command = [sys.executable, "-m", self.client, client.as_text(whole)]
         done = subprocess.run(command, cwd=procs.ROOT, capture_output=True, text=True)
         if done.returncode:
             raise procs.Trouble(f"{self.name}: {done.stderr.strip()[-1500:]}")
         figures: dict[str, float] = json.loads(done.stdout)
         return figures
+
+
+class Pages(HttpServer):
+    """Our server, asked over its websocket."""
+
+    client = "bench.pages"
 
 
 class InProcess:
@@ -126,6 +134,14 @@ def ours(setup: Setup) -> Iterator[Contender]:
     with serving(setup.folder / "ours", card(setup), more) as (child, port, env):
         key = manage(env, "shell", "--no-imports", "-v0", "-c", MAKE_KEY).split()[-1]
         yield HttpServer("ours", child, port, "bench", key)
+
+
+@contextmanager
+def pages(setup: Setup) -> Iterator[Contender]:
+    """The same, asked by pages of the playground, which need no sign-in."""
+    more = {"DEFAULT_MODEL": "bench", "AUTH_MODE": "open"}
+    with serving(setup.folder / "pages", card(setup), more) as (child, port, _):
+        yield Pages("pages", child, port, "bench", "")
 
 
 @contextmanager

@@ -46,6 +46,7 @@ SHORT_ROWS = {
 BUSY_CLIENT = 0.8
 START: dict[str, Callable[[Setup], AbstractContextManager[Contender]]] = {
     "ours": contenders.ours,
+    "pages": contenders.pages,
     "vllm": contenders.vllm,
     "floor": contenders.floor,
 }
@@ -118,7 +119,9 @@ def report(options: argparse.Namespace, rounds: dict[str, list[dict[str, float]]
     """The table of medians, and the file for machines."""
     rows = SHORT_ROWS if options.mode == "short" else STREAM_ROWS
     columns = {name: medians(each) for name, each in rounds.items()}
-    print(table(rows, columns, ("ours", "vLLM's")))
+    # How the websocket does beside our own API, and else how that does beside vLLM's.
+    compared = ("pages", "ours") if "pages" in columns else ("ours", "vLLM's")
+    print(table(rows, columns, compared))
     for name, each in columns.items():
         if each["client_cpu_share"] > BUSY_CLIENT:
             say(f"warning: with {name} the client was busy; its figures are the client's")
@@ -157,7 +160,7 @@ def parsed(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", help="file for all figures")
     options = parser.parse_args(argv)
     if options.engine == "echo":  # nobody else has it
-        options.contenders = ["ours"]
+        options.contenders = [each for each in options.contenders if each in ("ours", "pages")]
     return options
 
 

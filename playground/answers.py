@@ -1,6 +1,7 @@
 """Answers over the websocket, which may outlive the connection on which they were asked for.
 
-An answer is a task that writes down what is said; pages read that from wherever they stand. When a
+An answer is a task that writes down what is said; pages read that from wherever they stand. What is
+new goes to them by plain calls: a task woken for each token would cost as much again. When a
 connection is lost the answer goes on, and whoever comes back with the same `Owner` gets the rest,
 no token twice and none lost. What is kept so is bounded in number, in time and in bytes.
 """
@@ -8,10 +9,12 @@ no token twice and none lost. What is kept so is bounded in number, in time and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import orjson
 
 from inference import errors
 
@@ -22,7 +25,16 @@ MAX_KEPT = 256
 MAX_KEPT_PER_ACCOUNT = 16
 MAX_KEPT_BYTES = 32 * 2**20
 
-Say = Callable[..., Awaitable[None]]
+
+class Line(Protocol):
+    """A connection to write frames on."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the other end takes what is written."""
+
+    def write(self, text: bytes) -> None:
+        """Send one frame; nothing where the connection is being closed."""
 
 
 class Owner(NamedTuple):
@@ -40,6 +52,16 @@ class Place(NamedTuple):
     calls: int = 0
 
 
+class News(NamedTuple):
+    """What a "token" frame tells: what is new, the count of tokens so far, and up to where."""
+
+    text: str
+    reasoning: str
+    calls: Sequence[Mapping[str, Any]]
+    tokens: int
+    at: Place
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """An answer's name, and by whom it was asked for."""
@@ -55,14 +77,13 @@ class Reply:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         self.tokens = 0
-        self.readers = 0
+        self.readers: set[Reader] = set()
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self._text, self._reasoning = StringIO(), StringIO()
         self._calls: list[Mapping[str, Any]] = []
-        self._waiting: Mapping[str, Any] | None = None
-        self._last: Mapping[str, Any] | None = None
-        self._bells: set[asyncio.Event] = set()
+        self.waiting: Mapping[str, Any] | None = None
+        self.last: Mapping[str, Any] | None = None
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -78,80 +99,52 @@ class Reply:
         if calls:
             self._calls.extend(calls)
         if text or reasoning or calls:
-            self._ring()
+            self._tell()
 
     def wait(self, news: Mapping[str, Any]) -> None:
         """Where the question stands in the queue."""
-        self._waiting = dict(news)
-        self._ring()
+        self.waiting = dict(news)
+        self._tell()
 
     def end(self, **frame: Any) -> None:
         """The last frame; nothing comes after it."""
-        self._last = frame
-        self._ring()
+        self.last = frame
+        self._tell()
 
     @property
     def ended(self) -> bool:
         """Whether the last word is said."""
-        return self._last is not None
+        return self.last is not None
 
     @property
     def bytes(self) -> int:
         """About what it takes of memory: Python keeps these buffers as four bytes a character."""
         return 4 * (self._text.tell() + self._reasoning.tell()) + 256 * len(self._calls)
 
-    def _ring(self) -> None:
-        for bell in self._bells:
-            bell.set()
+    def _tell(self) -> None:
+        # One that has heard the end leaves the set.
+        for reader in tuple(self.readers):
+            reader.go_on()
 
     # --- reading ---------------------------------------------------------------------------------
 
-    async def read(self, say: Say, place: Place) -> None:
-        """Pass on everything from `place` to the end.
-
-        What is new leaves at once when nothing is being sent, else in one piece: a model that is
-        faster than the connection makes larger frames, not more of them, and a reader that stalls
-        holds up neither the model nor its slot.
-        """
-        bell = asyncio.Event()
-        told: Mapping[str, Any] | None = None
-        self._bells.add(bell)
-        try:
-            while True:
-                bell.clear()
-                if fields := self.since(place):
-                    place = Place(*fields["at"])
-                    await say(type="token", id=self.asked.name, **fields)
-                elif self._last is not None:
-                    await say(id=self.asked.name, **self._last)
-                    return
-                elif self._waiting is not told and self._waiting is not None:
-                    told = self._waiting
-                    await say(type="waiting", id=self.asked.name, **told)
-                else:
-                    await bell.wait()
-        finally:
-            self._bells.discard(bell)
-
-    def since(self, place: Place) -> dict[str, Any]:
-        """The fields of a "token" frame with all that is new since `place`; none if nothing is."""
+    def since(self, place: Place) -> News | None:
+        """All that is new since `place`; None if nothing is."""
         text = _from(self._text, place.text)
         reasoning = _from(self._reasoning, place.reasoning)
         calls = self._calls[place.calls :]
         if not (text or reasoning or calls):
-            return {}
-        fields: dict[str, Any] = {"text": text, "tokens": self.tokens}
-        if reasoning:
-            fields["reasoning"] = reasoning
-        if calls:
-            fields["tool_calls"] = calls
-        fields["at"] = [self._text.tell(), self._reasoning.tell(), len(self._calls)]
-        return fields
+            return None
+        return News(text, reasoning, calls, self.tokens, self.end_place)
+
+    @property
+    def end_place(self) -> Place:
+        """Where somebody stands who has read all."""
+        return Place(self._text.tell(), self._reasoning.tell(), len(self._calls))
 
     def has(self, place: Place) -> bool:
         """Whether so much was said at all."""
-        ends = (self._text.tell(), self._reasoning.tell(), len(self._calls))
-        return all(0 <= at <= end for at, end in zip(place, ends, strict=True))
+        return all(0 <= at <= end for at, end in zip(place, self.end_place, strict=True))
 
 
 def _from(buffer: StringIO, start: int) -> str:
@@ -160,6 +153,63 @@ def _from(buffer: StringIO, start: int) -> str:
         return ""
     buffer.seek(start)
     return buffer.read()
+
+
+class Reader:
+    """One connection's way through an answer, from a place to its end.
+
+    What is new leaves at once while the line is free, else in one piece when it is free again: a
+    model that is faster than the connection makes larger frames, not more of them, and a page that
+    stalls holds up neither the model nor its slot.
+    """
+
+    __slots__ = ("_ended", "_head", "_line", "_place", "_told", "reply")
+
+    def __init__(
+        self, reply: Reply, line: Line, place: Place, ended: Callable[[Reader], None]
+    ) -> None:
+        self.reply = reply
+        self._line = line
+        self._place = place
+        self._ended = ended
+        self._told: Mapping[str, Any] | None = None
+        # The same for every token, so it is written once.
+        self._head = b'{"type":"token","id":%b,"text":' % orjson.dumps(reply.asked.name)
+
+    def go_on(self) -> None:
+        """Send what is new, as far as the line takes it."""
+        reply = self.reply
+        while self._line.is_free:
+            if news := reply.since(self._place):
+                self._place = news.at
+                self._line.write(self._frame(news))
+            elif reply.last is not None:
+                self._say(reply.last)
+                self.leave()
+                return
+            elif reply.waiting is not self._told and reply.waiting is not None:
+                self._told = reply.waiting
+                self._say({"type": "waiting", **self._told})
+            else:
+                return
+
+    def leave(self) -> None:
+        """Read no more; again is no error."""
+        if self in self.reply.readers:
+            self.reply.readers.discard(self)
+            self._ended(self)
+
+    def _frame(self, news: News) -> bytes:
+        more = b""
+        if news.reasoning:
+            more = b',"reasoning":%b' % orjson.dumps(news.reasoning)
+        if news.calls:
+            more += b',"tool_calls":%b' % orjson.dumps(news.calls)
+        tail = b',"tokens":%d,"at":[%d,%d,%d]}' % (news.tokens, *news.at)
+        return self._head + orjson.dumps(news.text) + more + tail
+
+    def _say(self, fields: Mapping[str, Any]) -> None:
+        self._line.write(orjson.dumps({"id": self.reply.asked.name, **fields}))
 
 
 class Replies:
@@ -193,19 +243,17 @@ class Replies:
 
     def stop(self, reply: Reply) -> None:
         """Cut it short; one that has just ended by itself is no error."""
-        if reply.task is not None:
+        if reply.task is not None and not reply.ended:
             reply.task.cancel()
 
-    async def follow(self, reply: Reply, say: Say, place: Place) -> None:
-        """Read to the end on one connection."""
+    def follow(self, reader: Reader) -> None:
+        """Let a connection have the answer as it comes."""
+        reply = reader.reply
         if reply.timer is not None:
             reply.timer.cancel()
             reply.timer = None
-        reply.readers += 1
-        try:
-            await reply.read(say, place)
-        finally:
-            reply.readers -= 1
+        reply.readers.add(reader)
+        reader.go_on()
 
     def keep(self, reply: Reply, seconds: float) -> None:
         """Nobody reads it now: wait so long for its page to come back, then end it."""

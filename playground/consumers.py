@@ -25,8 +25,8 @@ The server says:
     {"type": "gone", "id"}      there is no such answer any more.
 
 Up to MAX_REPLIES answers run side by side. Closes: 1003 for a binary frame, 1007 for broken
-UTF-8, 1008 for too many messages and for a person who was deactivated, 1009 for a frame above
-MAX_FRAME bytes. Without a sign-in where one is needed, the handshake is answered 403.
+UTF-8, 1008 for too many messages and for a person who was deactivated, 1009 for a message above
+`websocket.MAX_FRAME` bytes. Without a sign-in where one is needed, the handshake is answered 403.
 """
 
 from __future__ import annotations
@@ -46,14 +46,13 @@ from inference.requests import new_request_id
 from playground import frames
 from playground.accounts.access import Caller
 from playground.accounts.directory import directory
-from playground.answers import Asked, Owner, Place, Reply, replies
+from playground.answers import Asked, Line, Owner, Place, Reader, Reply, replies
 from playground.api.body import SMALL_BODY_BYTES, decode
 from playground.api.parameters import supported_parameters
 from playground.errors import BadValue, WebError, error_body
 from playground.replies import Pace, answer
 from playground.visitors import caller_of, same_origin
 
-MAX_FRAME = 2**20
 # A person sends a message now and then; the page itself asks for the models.
 BURST, PER_SECOND = 100, 20.0
 # A tab that was closed or loaded anew comes back at once or never.
@@ -62,11 +61,11 @@ AWAY_SECONDS = 10.0
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    """One connection of one browser tab. Each answer is a task of its own, and so is reading it."""
+    """One connection of one browser tab. Each answer is a task of its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.readers: dict[str, asyncio.Task[None]] = {}
+        self.readers: dict[str, Reader] = {}
         self.pace = Pace(BURST, PER_SECOND)
         self.closed = False
         self.caller = Caller("anonymous")
@@ -77,9 +76,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Run the connection; no reader outlives it."""
+        # Daphne's end of it (`Server.create_application`): what is said is written there directly.
+        self.line: Line = scope["line"]
+        scope["line"].on_free = self.go_on
         try:
             await super().__call__(scope, receive, send)
         finally:
+            scope["line"].on_free = None
             directory.ignore(self.see_change)
             self.leave()
 
@@ -100,7 +103,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         await self.accept()
         directory.listen(self.see_change)
-        await self.say_models()
+        self.say_models()
 
     def see_change(self) -> None:
         """Keys, people or groups changed: a person who may not come in any more has to go."""
@@ -121,10 +124,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.hang_up(1008)
         elif text_data is None:
             await self.hang_up(1003)
-        elif len(raw := text_data.encode()) > MAX_FRAME:
-            await self.hang_up(1009)
         else:
-            await self.hear(raw)
+            await self.hear(text_data.encode())
 
     async def hear(self, raw: bytes) -> None:
         """Do what the frame asks for."""
@@ -134,7 +135,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             frame = decode(raw) if is_small else await asyncio.to_thread(decode, raw)
             kind = frame.get("type")
             if kind == "models":
-                await self.say_models()
+                self.say_models()
             elif kind == "hello":
                 self.session, self.patience = frames.session(frame), settings.RESUME_SECONDS
             elif kind in ACTIONS:
@@ -143,7 +144,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             else:
                 raise BadValue(f"'type' must be one of {', '.join((*ACTIONS, *PLAIN))}.", "type")
         except Exception as exc:
-            await self.say(type="error", id=name, **error_body(exc))
+            self.say(type="error", id=name, **error_body(exc))
 
     # --- what a page may ask for -----------------------------------------------------------------
 
@@ -163,7 +164,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         place = frames.place(frame)
         reply = replies.find(self.owner, name)
         if reply is None or not reply.has(place):
-            await self.say(type="gone", id=name)
+            self.say(type="gone", id=name)
         elif name not in self.readers:
             self.follow(reply, place)
 
@@ -182,32 +183,34 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def follow(self, reply: Reply, place: Place) -> None:
         """Pass an answer on, from a place to its end, beside whatever else is said."""
-        name = reply.asked.name
-        task = asyncio.create_task(replies.follow(reply, self.say, place))
-        self.readers[name] = task
-        task.add_done_callback(lambda done: self.followed(reply, done))
+        reader = Reader(reply, self.line, place, self.followed)
+        self.readers[reply.asked.name] = reader
+        replies.follow(reader)
 
-    def followed(self, reply: Reply, done: asyncio.Task[None]) -> None:
+    def followed(self, reader: Reader) -> None:
         """A reader is through, or its line broke."""
-        self.readers.pop(reply.asked.name, None)
-        if not done.cancelled():
-            done.exception()
-        replies.keep(reply, self.patience)
+        self.readers.pop(reader.reply.asked.name, None)
+        replies.keep(reader.reply, self.patience)
+
+    def go_on(self) -> None:
+        """The line is free again: tell what has come meanwhile."""
+        for reader in tuple(self.readers.values()):
+            reader.go_on()
 
     # --- saying ----------------------------------------------------------------------------------
 
-    async def say_models(self) -> None:
+    def say_models(self) -> None:
         """Send the models that can chat, with their state."""
         models = [
             describe(status)
             for status in get_service().models()
             if status.card.task == "text-generation" and self.caller.terms_for(status.card.id)
         ]
-        await self.say(type="models", models=models)
+        self.say(type="models", models=models)
 
-    async def say(self, **fields: Any) -> None:
+    def say(self, **fields: Any) -> None:
         """Send one frame."""
-        await self.send(text_data=orjson.dumps(fields).decode())
+        self.line.write(orjson.dumps(fields))
 
     async def hang_up(self, code: int) -> None:
         """Close from this end, and stop what runs without waiting for the other end's goodbye."""
@@ -220,8 +223,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def leave(self) -> None:
         """Read no more; after this nothing more is said."""
         self.closed = True
-        for task in list(self.readers.values()):
-            task.cancel()
+        for reader in tuple(self.readers.values()):
+            reader.leave()
 
 
 PLAIN = ("hello", "models")

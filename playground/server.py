@@ -35,7 +35,7 @@ from playground.accounts.usage import recorder
 from playground.api.places import places
 from playground.asgi import application, is_api
 from playground.reconcile import Reconciler
-from playground.websocket import tell_why
+from playground.websocket import set_up
 from playground.wire import Factory
 
 logger = logging.getLogger(__name__)
@@ -94,8 +94,8 @@ class Server(DaphneServer):
         self.stop()
 
     def listen_success(self, port: Any) -> None:
-        """Before the first connection: our own requests, and close codes for websockets."""
-        tell_why(self.ws_factory)
+        """Before the first connection: our own requests and websockets."""
+        set_up(self.ws_factory)
         self.http_factory = Factory(self)
         self.http_factory.doStart()
         port.factory = self.http_factory
@@ -107,7 +107,12 @@ class Server(DaphneServer):
         super().listen_error(failure)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
-        """Note whose requests end with their client; pages listen for that by themselves."""
+        """Note whose requests end with their client; pages listen for that by themselves.
+
+        A websocket's application gets its connection too, to write on it directly.
+        """
+        if scope["type"] == "websocket":
+            scope["line"] = protocol
         queue = super().create_application(protocol, scope)
         if queue is not None:
             self.connections[protocol]["is_api"] = is_api(scope["path"])

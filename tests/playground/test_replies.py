@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from typing import Any
 
 import pytest
 
 from inference import requests
 from playground import answers
-from playground.answers import Asked, Owner, Place, Replies, Reply
+from playground.answers import Asked, Owner, Place, Reader, Replies, Reply
 from playground.replies import Pace, Tally, tell_waiting
 
 
@@ -41,57 +42,111 @@ def test_an_answer_without_text_has_no_timings() -> None:
 
 
 ASKED = Asked(Owner(None, "page"), "a", "ip:127.0.0.1")
+START = Place()
 
 
-async def test_idle_reader_gets_all_at_once_and_a_busy_one_what_piled_up() -> None:
-    sent: list[dict[str, Any]] = []
-    gate = asyncio.Event()
+class Page:
+    """A connection as an answer sees it, and what was written on it."""
 
-    async def say(**fields: Any) -> None:
-        sent.append(fields)
-        await gate.wait()
+    def __init__(self) -> None:
+        self.is_free = True
+        self.heard: list[dict[str, Any]] = []
+        self.left: list[Reader] = []
 
-    reply = Reply(ASKED)
-    reading = asyncio.create_task(reply.read(say, Place()))
+    def write(self, text: bytes) -> None:
+        self.heard.append(json.loads(text))
+
+    def reads(self, reply: Reply, place: Place = START) -> Reader:
+        reader = Reader(reply, self, place, self.left.append)
+        reply.readers.add(reader)
+        reader.go_on()
+        return reader
+
+
+def test_free_line_gets_all_at_once_and_a_busy_one_what_piled_up() -> None:
+    page, reply = Page(), Reply(ASKED)
+    reader = page.reads(reply)
     reply.put("a", "", [], 1)
-    await asyncio.sleep(0)
+    page.is_free = False
     for count, text in enumerate("bcd", 2):
         reply.put(text, "", [], count)
-    gate.set()
     reply.end(type="done")
-    await reading
-    assert sent == [
+    assert len(page.heard) == 1
+    page.is_free = True
+    reader.go_on()
+    assert page.heard == [
         {"type": "token", "id": "a", "text": "a", "tokens": 1, "at": [1, 0, 0]},
         {"type": "token", "id": "a", "text": "bcd", "tokens": 4, "at": [4, 0, 0]},
         {"type": "done", "id": "a"},
     ]
+    assert page.left == [reader] and not reply.readers
 
 
-async def test_reader_may_begin_anywhere_in_what_was_said() -> None:
+def test_line_that_gets_full_in_the_middle_loses_nothing() -> None:
+    page, reply = Page(), Reply(ASKED)
+    write = page.write
+
+    def fill(text: bytes) -> None:
+        write(text)
+        page.is_free = False
+
+    page.write = fill  # type: ignore[method-assign]
+    reader = page.reads(reply)
+    for count in range(1, 4):
+        reply.put(f"{count} ", "", [], count)
+    reply.end(type="done")
+    while not page.left:
+        page.is_free = True
+        reader.go_on()
+    assert "".join(frame.get("text", "") for frame in page.heard) == "1 2 3 "
+    assert [frame["type"] for frame in page.heard] == ["token", "token", "done"]
+
+
+def test_frame_of_a_token_is_json_whatever_the_model_says() -> None:
+    reply = Reply(Asked(Owner(None, "page"), 'a"\\\u2028', "ip:127.0.0.1"))
+    page = Page()
+    page.reads(reply)
+    said = 'quote " back \\ new\nline \x00 \u2028 🦜 </script>'
+    call = {"index": 0, "function": {"name": said, "arguments": "{}"}}
+    reply.put(said, said, [call], 1)
+    assert page.heard == [
+        {
+            "type": "token",
+            "id": 'a"\\\u2028',
+            "text": said,
+            "reasoning": said,
+            "tool_calls": [call],
+            "tokens": 1,
+            "at": [len(said), len(said), 1],
+        }
+    ]
+
+
+def test_reader_may_begin_anywhere_in_what_was_said() -> None:
     reply = Reply(ASKED)
     said = [("🦜 par", "hm", []), ("rot", "", [{"index": 0}]), ("", "so", [{"index": 1}])]
     for count, (text, reasoning, calls) in enumerate(said, 1):
         reply.put(text, reasoning, calls, count)
     whole = reply.since(Place())
-    assert (whole["text"], whole["reasoning"]) == ("🦜 parrot", "hmso")
+    assert whole and (whole.text, whole.reasoning) == ("🦜 parrot", "hmso")
     for place in itertools.product(range(9), range(5), range(3)):
-        fields = reply.since(Place(*place))
-        assert fields.get("text", "") == "🦜 parrot"[place[0] :]
-        assert fields.get("reasoning", "") == "hmso"[place[1] :]
-        assert len(fields.get("tool_calls", [])) == 2 - place[2]
+        news = reply.since(Place(*place))
+        assert (news.text if news else "") == "🦜 parrot"[place[0] :]
+        assert (news.reasoning if news else "") == "hmso"[place[1] :]
+        assert len(news.calls if news else ()) == 2 - place[2]
     assert reply.has(Place(8, 4, 2)) and not reply.has(Place(9, 0, 0))
 
 
-async def test_broken_connection_ends_the_reader_and_not_the_answer() -> None:
-    async def say(**fields: Any) -> None:
-        raise ConnectionError("gone")
-
-    reply = Reply(ASKED)
+def test_reader_that_leaves_hears_no_more_and_the_answer_goes_on() -> None:
+    page, reply = Page(), Reply(ASKED)
+    reader = page.reads(reply)
     reply.put("a", "", [], 1)
-    with pytest.raises(ConnectionError):
-        await reply.read(say, Place())
+    reader.leave()
     reply.put("b", "", [], 2)
-    assert reply.since(Place())["text"] == "ab"
+    assert [frame["text"] for frame in page.heard] == ["a"]
+    assert page.left == [reader]
+    page.reads(reply, Place(1))
+    assert page.heard[-1]["text"] == "b"
 
 
 async def forever(reply: Reply) -> None:
@@ -149,28 +204,21 @@ async def heard_while_waiting(
     monkeypatch: pytest.MonkeyPatch, settings: Any, news: list[dict[str, Any]], keepalive: float
 ) -> list[dict[str, Any]]:
     """What a page hears of a queue that moves as the test says."""
-    heard: list[dict[str, Any]] = []
+    page, reply = Page(), Reply(ASKED)
 
     def waiting_news(request_id: str) -> dict[str, Any]:
         return news.pop(0) if len(news) > 1 else news[0]
 
-    async def say(**fields: Any) -> None:
-        heard.append(fields)
-
     monkeypatch.setattr("playground.replies.NEWS_SECONDS", 0.001)
     monkeypatch.setattr("playground.replies.waiting_news", waiting_news)
     settings.KEEPALIVE_SECONDS = keepalive
-    reply = Reply(ASKED)
-    tasks = [
-        asyncio.create_task(reply.read(say, Place())),
-        asyncio.create_task(tell_waiting(reply, "request")),
-    ]
+    page.reads(reply)
+    telling = asyncio.create_task(tell_waiting(reply, "request"))
     async with asyncio.timeout(5):
-        while len(news) > 1 or len(heard) < 2:
+        while len(news) > 1 or len(page.heard) < 2:
             await asyncio.sleep(0.001)
-    for task in tasks:
-        task.cancel()
-    return heard
+    telling.cancel()
+    return page.heard
 
 
 async def test_waiting_is_told_only_when_it_changes(
