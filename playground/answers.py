@@ -9,6 +9,8 @@ no token twice and none lost. What is kept so is bounded in number, in time and 
 from __future__ import annotations
 
 import asyncio
+import sys
+from bisect import bisect_right
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -24,6 +26,11 @@ MAX_REPLIES = 4
 MAX_KEPT = 256
 MAX_KEPT_PER_ACCOUNT = 16
 MAX_KEPT_BYTES = 32 * 2**20
+# Characters of an answer that are kept together.
+PIECE = 4096
+# Characters that nobody has been sent yet; then the model waits. No answer that people read is so
+# long: this is for those who ask for much and read nothing.
+MAX_AHEAD = 128 * 1024
 
 
 class Line(Protocol):
@@ -71,6 +78,50 @@ class Asked:
     account: str
 
 
+class Written:
+    """Text that grows at its end, and is read from any place on.
+
+    What is old stands in strings, which take a byte a character where they are ASCII. A buffer to
+    write to takes four, and a string for each token some fifty.
+    """
+
+    __slots__ = ("_pieces", "_starts", "_tail", "length")
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._pieces: list[str] = []
+        # Where each piece begins, and at last where the tail does.
+        self._starts = [0]
+        self._tail = StringIO()
+
+    def write(self, text: str) -> None:
+        """Put it at the end."""
+        self._tail.write(text)
+        self.length += len(text)
+        if self._tail.tell() >= PIECE:
+            self._pieces.append(self._tail.getvalue())
+            self._starts.append(self.length)
+            self._tail = StringIO()
+
+    def since(self, start: int) -> str:
+        """Everything from there on."""
+        if start >= self.length:
+            return ""
+        first = bisect_right(self._starts, start) - 1
+        if first < len(self._pieces):
+            found = [*self._pieces[first:], self._tail.getvalue()]
+            found[0] = found[0][start - self._starts[first] :]
+            return "".join(found)
+        # Reading leaves the buffer at its end, to write on.
+        self._tail.seek(start - self._starts[-1])
+        return self._tail.read()
+
+    @property
+    def bytes(self) -> int:
+        """What it takes of memory."""
+        return sum(map(sys.getsizeof, self._pieces)) + 4 * (self.length - self._starts[-1])
+
+
 class Reply:
     """What is said in one answer, and who listens."""
 
@@ -80,10 +131,12 @@ class Reply:
         self.readers: set[Reader] = set()
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
-        self._text, self._reasoning = StringIO(), StringIO()
+        self._text, self._reasoning = Written(), Written()
         self._calls: list[Mapping[str, Any]] = []
         self.waiting: Mapping[str, Any] | None = None
         self.last: Mapping[str, Any] | None = None
+        self._read = 0
+        self._bell = asyncio.Event()
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -118,8 +171,24 @@ class Reply:
 
     @property
     def bytes(self) -> int:
-        """About what it takes of memory: Python keeps these buffers as four bytes a character."""
-        return 4 * (self._text.tell() + self._reasoning.tell()) + 256 * len(self._calls)
+        """About what it takes of memory."""
+        return self._text.bytes + self._reasoning.bytes + 256 * len(self._calls)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether so much is unread that its writer is to wait until `caught_up`."""
+        return self._text.length + self._reasoning.length - self._read > MAX_AHEAD
+
+    async def caught_up(self) -> None:
+        """Wait until somebody was sent what there is."""
+        while self.is_ahead:
+            self._bell.clear()
+            await self._bell.wait()
+
+    def note_read(self, place: Place) -> None:
+        """Somebody was sent everything up to there."""
+        self._read = max(self._read, place.text + place.reasoning)
+        self._bell.set()
 
     def _tell(self) -> None:
         # One that has heard the end leaves the set.
@@ -130,8 +199,8 @@ class Reply:
 
     def since(self, place: Place) -> News | None:
         """All that is new since `place`; None if nothing is."""
-        text = _from(self._text, place.text)
-        reasoning = _from(self._reasoning, place.reasoning)
+        text = self._text.since(place.text)
+        reasoning = self._reasoning.since(place.reasoning)
         calls = self._calls[place.calls :]
         if not (text or reasoning or calls):
             return None
@@ -140,19 +209,11 @@ class Reply:
     @property
     def end_place(self) -> Place:
         """Where somebody stands who has read all."""
-        return Place(self._text.tell(), self._reasoning.tell(), len(self._calls))
+        return Place(self._text.length, self._reasoning.length, len(self._calls))
 
     def has(self, place: Place) -> bool:
         """Whether so much was said at all."""
         return all(0 <= at <= end for at, end in zip(place, self.end_place, strict=True))
-
-
-def _from(buffer: StringIO, start: int) -> str:
-    """What stands in the buffer from `start` on; reading leaves it at its end, to write on."""
-    if start == buffer.tell():
-        return ""
-    buffer.seek(start)
-    return buffer.read()
 
 
 class Reader:
@@ -183,6 +244,7 @@ class Reader:
             if news := reply.since(self._place):
                 self._place = news.at
                 self._line.write(self._frame(news))
+                reply.note_read(news.at)
             elif reply.last is not None:
                 self._say(reply.last)
                 self.leave()

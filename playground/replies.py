@@ -140,6 +140,8 @@ async def _stream(
                 continue
             tally.count(output, time.monotonic())
             reply.put(output.text, output.reasoning, output.tool_calls, tally.tokens)
+            if reply.is_ahead:
+                await reply.caught_up()
 
 
 async def tell_waiting(reply: Reply, request_id: str) -> None:

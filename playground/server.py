@@ -34,6 +34,7 @@ from playground.accounts.quotas import ledger
 from playground.accounts.usage import recorder
 from playground.api.places import places
 from playground.asgi import application, is_api
+from playground.flow import limit_send_buffer
 from playground.reconcile import Reconciler
 from playground.websocket import set_up
 from playground.wire import Factory
@@ -95,9 +96,10 @@ class Server(DaphneServer):
 
     def listen_success(self, port: Any) -> None:
         """Before the first connection: our own requests and websockets."""
-        set_up(self.ws_factory)
+        limit_send_buffer(port.socket)
         self.http_factory = Factory(self)
         self.http_factory.doStart()
+        set_up(self.ws_factory, self.http_factory.doors)
         port.factory = self.http_factory
         super().listen_success(port)
 
@@ -125,12 +127,18 @@ class Server(DaphneServer):
             details["application_instance"].cancel()
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """Daphne's, less its look at headers that are not in the message."""
+        """Daphne's, less its look at headers that are not in the message.
+
+        Whoever sends more waits here while the client does not read.
+        """
         details = self.connections.get(protocol)
         if details is None or details.get("disconnected"):
             return
         if message["type"] == "http.response.body":
             protocol.handle_reply(message)
+            outlet = protocol.outlet
+            if outlet is not None and outlet.full:
+                await outlet.room()
             return
         await super().handle_reply(protocol, message)
 

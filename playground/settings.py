@@ -220,6 +220,12 @@ TRUSTED_PROXIES = tuple(env.listing("TRUSTED_PROXIES"))
 CORS_ORIGINS = tuple(env.listing("CORS_ORIGINS"))
 MAX_BODY_BYTES = int(env.number("MAX_BODY_BYTES", 20 * 2**20, least=1024))
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+# A request's head has to be here in so long, and so has its body (one that is large has a second
+# more for each 16 KiB that came); who does not read an answer for so long is cut off.
+HEAD_SECONDS = env.number("HEAD_SECONDS", 10, least=0.05)
+BODY_SECONDS = env.number("BODY_SECONDS", 20, least=0.05)
+STALL_SECONDS = env.number("STALL_SECONDS", 25, least=0.05)
+CONNECTIONS_PER_ADDRESS = int(env.number("CONNECTIONS_PER_ADDRESS", 2000, least=1))
 # While a request waits, its client hears something at least this often: proxies cut silence.
 KEEPALIVE_SECONDS = env.number("KEEPALIVE_SECONDS", 15, least=0.05)
 # When the line to a page of the playground is lost, its answers go on and are kept for so long.

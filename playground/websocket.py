@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
+from playground.flow import Doors, Outlet
 from playground.wire import send_now
 
 MAX_FRAME = 2**20
+# "Try again later": what was written was not read.
+WS_TRY_AGAIN = 1013
+# How long the other end may take to read that it is to close, and to agree.
+LAST_WORD_SECONDS = 5.0
 # The first byte of every frame here: text, and whole.
 TEXT = b"\x81"
 # In place of a length that does not fit into seven bits: it follows in two bytes, in eight.
@@ -30,23 +36,36 @@ class WebSocket(WebSocketProtocol):
     def connectionMade(self) -> None:
         """Take the transport over from the HTTP that it began with."""
         super().connectionMade()
+        self.outlet = Outlet(self.transport, self._stalled)
         self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
 
     def pauseProducing(self) -> None:
         """More than the transport's `bufferSize` waits to be taken."""
         self.is_free = False
+        self.outlet.pauseProducing()
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """All of it was taken."""
         self.is_free = True
+        self.outlet.resumeProducing()
         self.transport.resumeProducing()
         if self.on_free is not None:
             self.on_free()
 
     def stopProducing(self) -> None:
         """The connection is lost, as `onClose` tells too."""
+        self.outlet.stopProducing()
+
+    def connectionLost(self, reason: Any) -> None:
+        """One connection less of its address."""
+        super().connectionLost(reason)
+        self.factory.doors.leave(self.transport.getPeer().host)
+
+    def _stalled(self) -> None:
+        """Say why after what is unsent; the connection ends soon, whether that is read or not."""
+        self.sendCloseFrame(code=WS_TRY_AGAIN)
 
     def write(self, text: bytes) -> None:
         """Send one text frame, in UTF-8; nothing where the connection is being closed.
@@ -76,12 +95,14 @@ def frame_head(length: int) -> bytes:
     return TEXT + IN_EIGHT + length.to_bytes(8, "big")
 
 
-def set_up(factory: WebSocketFactory) -> None:
+def set_up(factory: WebSocketFactory, doors: Doors) -> None:
     """Let connections of `factory` end with a close code where autobahn would cut the line.
 
     A frame that is too large is refused by its head, before it is read.
     """
     factory.protocol = WebSocket
+    factory.doors = doors
     # Set directly: `setProtocolOptions` would put other options back to their defaults.
     factory.failByDrop = False
+    factory.closeHandshakeTimeout = LAST_WORD_SECONDS
     factory.maxMessagePayloadSize = MAX_FRAME

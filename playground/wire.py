@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -15,6 +13,8 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
 from twisted.web.http import NO_BODY_CODES, RESPONSES, HTTPChannel
 
+from playground.flow import Alarm, Doors, Outlet, TooMany, answer_now, most_connections
+
 # A head whose every byte is visible ASCII or a space in a value, each header on a line of its own.
 PLAIN_HEAD = re.compile(
     rb"(GET|POST) (/[\x21-\x7e]*) HTTP/1\.1((?:\r\n[A-Za-z0-9-]+:[\x20-\x7e]*){0,100})"
@@ -22,6 +22,9 @@ PLAIN_HEAD = re.compile(
 MAX_PLAIN_HEAD = 8192
 NEVER_PLAIN = {b"transfer-encoding", b"expect", b"upgrade", b"daphne-root-path"}
 TOO_LARGE = "The request body is larger than {} bytes."
+TOO_SLOW = "The request did not come whole in time."
+# Bytes a second: a body that comes faster may take longer than BODY_SECONDS, a large one has to.
+SLOWEST_BODY = 16 * 1024
 # A body of more than this is received in larger pieces: each costs some thirty microseconds.
 LARGE_BODY_BYTES = 256 * 1024
 PIECE_BYTES = 2**20
@@ -36,6 +39,11 @@ class Request(WebRequest):
     _refused = False
     _head: dict[str, Any] | None = None
 
+    @property
+    def outlet(self) -> Outlet | None:
+        """The way out; None when the connection is gone."""
+        return self.channel and self.channel.outlet
+
     def gotLength(self, length: int | None) -> None:
         """Refuse by the announced length, before anything is read."""
         super().gotLength(length)
@@ -49,6 +57,8 @@ class Request(WebRequest):
         self._kept += len(data)
         if self._refused:
             return
+        if self.channel.deadline is not None:
+            self.channel.deadline.put_off(len(data) / SLOWEST_BODY)
         if self._kept > settings.MAX_BODY_BYTES:
             self._refuse()
             return
@@ -173,19 +183,10 @@ class Request(WebRequest):
     def _refuse(self) -> None:
         """413 as OpenAI's error, then close: the rest of the body is not wanted."""
         self._refused = True
-        error = {
-            "message": TOO_LARGE.format(settings.MAX_BODY_BYTES),
-            "type": "invalid_request_error",
-            "param": None,
-            "code": "content_too_large",
-        }
-        body = json.dumps({"error": error}).encode()
-        head = (
-            b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: application/json\r\n"
-            b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
-        )
+        message = TOO_LARGE.format(settings.MAX_BODY_BYTES)
+        answer = answer_now(413, b"Request Entity Too Large", message, "content_too_large")
         # Straight to the transport: Twisted would first read the request to its end.
-        self.channel.transport.write(head + body)
+        self.channel.transport.write(answer)
         self.channel.transport.loseConnection()
 
 
@@ -231,17 +232,74 @@ class Channel(HTTPChannel):
     """A connection. Most requests come in one piece and hold nothing odd: those are read at once.
 
     Twisted reads line by line, header by header. Whatever is not plain it reads as ever, and the
-    rest of the way is the same for both.
+    rest of the way is the same for both. A request must have come whole by its deadline, and who
+    does not read the answer for STALL_SECONDS is cut off.
     """
+
+    # Until when a request that has begun has to be here; None between requests.
+    deadline: Any = None
+    _heard = False
+
+    def connectionMade(self) -> None:
+        """The first request is awaited from now on."""
+        super().connectionMade()
+        self.outlet = Outlet(self.transport, self.transport.abortConnection)
+        self.deadline = self.callLater(settings.HEAD_SECONDS, self._too_slow)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
         idle = self.line_mode and not (self.requests or self._buffer or self._busyReceiving)
         plain = plain_request(data) if idle and self.persistent else None
-        if plain is None:
-            super().dataReceived(data)
-        else:
+        if plain is not None:
             self._take(plain)
+            return
+        self._heard = True
+        if self.deadline is None and not self.requests:
+            self.deadline = self.callLater(settings.HEAD_SECONDS, self._too_slow)
+        super().dataReceived(data)
+
+    def allHeadersReceived(self) -> None:
+        """The body's time begins."""
+        if self.deadline is not None:
+            self.deadline.reset(settings.BODY_SECONDS)
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        """It is here."""
+        self._lift()
+        super().allContentReceived()
+
+    def connectionLost(self, reason: Any) -> None:
+        """Of a websocket, `playground.websocket` hears it."""
+        self._lift()
+        super().connectionLost(reason)
+        self.factory.doors.leave(self.transport.getPeer().host)
+
+    def pauseProducing(self) -> None:
+        """The client does not take what is written."""
+        super().pauseProducing()
+        self.outlet.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It took all of it."""
+        super().resumeProducing()
+        self.outlet.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """It is gone."""
+        self.outlet.stopProducing()
+        super().stopProducing()
+
+    def _lift(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+    def _too_slow(self) -> None:
+        self.deadline = None
+        if self._heard:
+            self.transport.write(answer_now(408, b"Request Timeout", TOO_SLOW, "request_timeout"))
+        self.loseConnection()
 
     def _take(self, plain: Plain) -> None:
         self._command, self._path, self._version = plain.method, plain.path, b"HTTP/1.1"
@@ -283,45 +341,21 @@ def plain_request(data: bytes) -> Plain | None:
     return Plain(found[1], found[2], headers, body)
 
 
-class Alarm:
-    """What Twisted's `callLater` returns, for a connection's time limit.
-
-    The limit is lifted and set again at every request, and put off with every line of its head.
-    Twisted's own timers would go through a heap of its reactor each time.
-    """
-
-    __slots__ = ("_at", "_handle", "_loop", "_ring")
-
-    def __init__(self, seconds: float, ring: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ring = ring
-        self._at = self._loop.time() + seconds
-        self._handle = self._loop.call_at(self._at, self._due)
-
-    def reset(self, seconds: float) -> None:
-        """Ring so many seconds from now, not earlier."""
-        self._at = self._loop.time() + seconds
-
-    def cancel(self) -> None:
-        """Do not ring."""
-        self._handle.cancel()
-
-    def _due(self) -> None:
-        if self._loop.time() < self._at:
-            self._handle = self._loop.call_at(self._at, self._due)
-        else:
-            self._ring()
-
-
 class Factory(HTTPFactory):
     """Makes connections whose requests are of our class."""
 
     protocol = Channel
 
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self.doors = Doors(most_connections())
+
     def log(self, request: Any) -> None:
         """Twisted would format a line of an access log that nobody reads."""
 
     def buildProtocol(self, addr: Any) -> Any:
+        if not self.doors.enter(addr.host):
+            return TooMany()
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = Request
         protocol.callLater = Alarm

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -48,20 +48,22 @@ def row_of(server: RunningServer, request_id: str) -> dict[str, Any]:
     return found[0]
 
 
-def records_of(server: RunningServer, act: Callable[[], object]) -> list[dict[str, Any]]:
+def records_of(
+    server: RunningServer, act: Callable[[], object], models: Sequence[str] = MODELS
+) -> list[dict[str, Any]]:
     """The records that `act` causes. A last request marks their end: they come in order."""
     before = {row["request_id"] for row in rows(server)}
     act()
-    wait_until(lambda: idle(server), 10, "nothing runs")
+    wait_until(lambda: idle(server, models), 10, "nothing runs")
     mark = httpx.post(f"{server.url}{TEXT}", json={"model": "echo", "prompt": "mark"})
     mark_id = mark.headers["x-request-id"]
     row_of(server, mark_id)
     return [r for r in rows(server) if r["request_id"] not in before | {mark_id}]
 
 
-def idle(server: RunningServer) -> bool:
+def idle(server: RunningServer, models: Sequence[str] = MODELS) -> bool:
     """Whether nothing runs and nothing waits."""
-    states = [server.model(name) for name in MODELS]
+    states = [server.model(name) for name in models]
     return all(state["running"] == state["waiting"] == 0 for state in states)
 
 

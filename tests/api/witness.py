@@ -27,7 +27,7 @@ def unharmed(server: RunningServer, model: str = "echo") -> Iterator[None]:
     finally:
         bystander.join(30)
     assert said == ["".join(f"{i}:w{i} " for i in range(WORDS))]
-    wait_until(lambda: _idle(server), SECONDS, "nothing is in flight")
+    wait_until(lambda: _idle(server, model), SECONDS, "nothing is in flight")
     started = time.perf_counter()
     body = {"model": model, "prompt": "one two", "max_tokens": 2}
     answer = httpx.post(f"{server.url}{TEXT}", json=body, timeout=10)
@@ -43,6 +43,6 @@ def _stream(server: RunningServer) -> str:
     return "".join(each["choices"][0]["text"] for each in found[:-1])
 
 
-def _idle(server: RunningServer) -> bool:
-    states = [server.model(name) for name in ("echo", "echo-slow", "pocket")]
+def _idle(server: RunningServer, model: str) -> bool:
+    states = [server.model(name) for name in {"echo", "echo-slow", model}]
     return all(state["running"] == state["waiting"] == 0 for state in states)

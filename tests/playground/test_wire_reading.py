@@ -99,6 +99,9 @@ class _Never:
     def cancel(self) -> None:
         """Nothing was to happen."""
 
+    def reset(self, seconds: float) -> None:
+        """Never is never."""
+
 
 def read(pieces: list[bytes]) -> tuple[list[Any], bytes, bool]:
     """What was understood, what was answered, and whether the connection is to end."""

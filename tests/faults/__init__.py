@@ -1,0 +1,1 @@
+"""What the service must survive: the rows of faults and load, one by one."""
