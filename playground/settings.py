@@ -291,6 +291,7 @@ TURN_DRAIN_SECONDS = env.number("TURN_DRAIN_SECONDS", 120, least=0.1)
 IDLE_SECONDS = env.number("IDLE_SECONDS", 0, least=0)
 DRAIN_SECONDS = env.number("DRAIN_SECONDS", 30)
 FIRST_TOKEN_SECONDS = env.number("FIRST_TOKEN_SECONDS", 120, least=0.05)
+HANG_SECONDS = env.number("HANG_SECONDS", 20, least=0.5)
 LOAD_SECONDS = env.number("LOAD_SECONDS", 1800, least=0.1)
 RECONCILE_SECONDS = env.number("RECONCILE_SECONDS", 2, least=0.05)
 # What the jail of a custom model may take, and where its wheels come from (empty: pip's).

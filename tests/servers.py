@@ -28,6 +28,7 @@ DEFAULTS = {
     "KEEPALIVE_SECONDS": "0.5",
     "DRAIN_SECONDS": "10",
     "FIRST_TOKEN_SECONDS": "60",
+    "HANG_SECONDS": "6",
     "AUTH_MODE": "open",
     "HOST": "127.0.0.1",
     "PYTHONUNBUFFERED": "1",

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from operator import le
 from pathlib import Path
 
 import httpx
@@ -163,43 +164,58 @@ def test_check_imports_no_torch() -> None:
     assert run.stdout.strip().endswith("[]"), run.stdout + run.stderr
 
 
+# R6, R8
 @pytest.mark.engine
-def test_engine_killed_in_mid_stream_comes_back(pocket_server: RunningServer) -> None:
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_engine_that_breaks_in_mid_stream_comes_back(
+    pocket_server: RunningServer, fault: signal.Signals
+) -> None:
+    """Who hears its answer is told, who waits for a place gets one after the restart."""
     server = pocket_server
-    started = threading.Event()
+    places = 32  # as the catalogue of these tests says
+    begun = threading.Semaphore(0)
 
     def read() -> list[str]:
         events = []
         for event in stream(server, "pocket", "hi", max_tokens=1900, ignore_eos=True):
             events.append(event)
-            if len(events) > 3:
-                started.set()
+            if len(events) == 4:
+                begun.release()
         return events
 
-    with ThreadPoolExecutor(2) as pool:
-        one = pool.submit(read)
-        assert started.wait(30)
+    def ask() -> httpx.Response:
+        body = {"model": "pocket", "prompt": "What is the capital of France?", "max_tokens": 16}
+        return httpx.post(f"{server.url}/v1/completions", json=body, timeout=180)
+
+    with ThreadPoolExecutor(places + 10) as pool:
+        streams = [pool.submit(read) for _ in range(places)]
+        for _ in streams:
+            assert begun.acquire(timeout=60)
+        queued = [pool.submit(ask) for _ in range(10)]
+        wait_until(lambda: server.model("pocket")["waiting"] == 10, 30, "ten wait")
         # Other models of the shared server may have engines too; all of them come back.
         engines = [p for p in server.children() if _name(p).startswith("VLLM::EngineCor")]
         for engine in engines:
-            os.kill(engine, signal.SIGKILL)
-        events = one.result(timeout=30)
-        assert json.loads(events[-2])["error"]["code"] == "engine_crashed"
-        assert events[-1] == "[DONE]"
-        # One event for the role, one for the failure, and [DONE].
-        told = len(events) - 3
-        wait_until(
-            lambda: any(
-                row["outcome"] == "failed" and row["completion_tokens"] >= told
-                for row in rows(server)
-            )
-        )
-        body = {"model": "pocket", "prompt": "What is the capital of France?", "max_tokens": 16}
-        again = httpx.post(f"{server.url}/v1/completions", json=body, timeout=120)
-    assert again.status_code == 200, again.text
-    assert "Paris" in again.json()["choices"][0]["text"]
-    assert engines
-    assert not any(map(alive, engines))
+            os.kill(engine, fault)
+        told = []
+        for each in streams:
+            events = each.result(timeout=60)
+            assert json.loads(events[-2])["error"]["code"] == "engine_crashed"
+            assert events[-1] == "[DONE]"
+            # One event for the role, one for the failure, and [DONE].
+            told.append(len(events) - 3)
+        answers = [each.result(timeout=180) for each in queued]
+    for again in answers:
+        assert again.status_code == 200, again.text
+        assert "Paris" in again.json()["choices"][0]["text"]
+    assert engines and not any(map(alive, engines))
+
+    def failed() -> bool:
+        ended = [row["completion_tokens"] for row in rows(server) if row["outcome"] == "failed"]
+        last = sorted(ended[-places:])
+        return len(last) == places and all(map(le, sorted(told), last))
+
+    wait_until(failed, 10, "each has a record with the tokens that it was told")
 
 
 @pytest.mark.engine

@@ -26,6 +26,7 @@ from inference.engines.pictures import (
 )
 from inference.engines.plain_text import PlainText
 from inference.engines.vllm_rendering import Renderer
+from inference.engines.vllm_watch import Watchdog
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
@@ -82,6 +83,7 @@ class VllmBase(Engine):
         self._plain = PlainText(None)
         self._renderer: Renderer | None = None
         self._children = vllm_children.Children()
+        self._watchdog: Watchdog | None = None
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -105,6 +107,7 @@ class VllmBase(Engine):
         self.can_sleep = bool(llm.model_config.enable_sleep_mode)
         self._plain = PlainText(llm.tokenizer)
         self._renderer = Renderer(llm.renderer)
+        self._watchdog = Watchdog(llm, self._children)
         await self._loaded(llm)
         await asyncio.to_thread(freeze_heap)
 
@@ -158,10 +161,14 @@ class VllmBase(Engine):
         return {**args, **own}
 
     async def died(self) -> str:
-        """Return once the EngineCore is gone."""
+        """Return once the EngineCore is gone; one that hangs is ended for that."""
+        why = ""
         while self._llm is not None and not self._llm.errored:
             await asyncio.sleep(DEATH_POLL_SECONDS)
-        return "its process ended"
+            if not why and self._watchdog is not None and (why := self._watchdog.look()):
+                # One that is stopped does not end by itself; vLLM notices when it has.
+                self._children.kill()
+        return why or "its process ended"
 
     async def sleep(self) -> None:
         """The weights go to the machine's memory, the KV cache goes altogether."""
@@ -193,7 +200,7 @@ class VllmBase(Engine):
             await asyncio.wait([self._loading], timeout=DEATH_POLL_SECONDS)
         if self._llm is not None:
             llm, self._llm = self._llm, None
-            self._renderer = None
+            self._renderer = self._watchdog = None
             if llm.output_handler is not None:
                 # Else it takes the orderly end for a crash and logs a traceback.
                 llm.output_handler.cancel()

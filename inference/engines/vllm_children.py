@@ -51,6 +51,10 @@ class Children:
         self.kill()
         multiprocessing.active_children()  # reaps those that ended
 
+    def cpu_seconds(self) -> float:
+        """What all of them together have computed until now."""
+        return sum(map(_cpu_seconds, self._tree()))
+
     def _tree(self) -> set[int]:
         found: set[int] = set()
         new = {pid for pid in self._pids if _alive(pid)}
@@ -80,6 +84,15 @@ def _alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
