@@ -63,6 +63,15 @@ class NotOk(ValueError):
     def __init__(self, status: int, said: str) -> None:
         super().__init__(f"{status}: {said}")
         self.status = status
+        self.said = said
+
+    @property
+    def code(self) -> str:
+        """That of OpenAI's error object."""
+        try:
+            return str(json.loads(self.said)["error"]["code"])
+        except (ValueError, KeyError, TypeError):
+            return self.said
 
 
 @dataclass(slots=True)

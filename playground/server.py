@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 
 # "Service restart": a browser tries again.
 WS_RESTARTING = 1012
+# Connections that wait to be accepted. Of more than that the system drops the greeting, and it is
+# said again a second, three, seven later: with Twisted's 50, a crowd meets that.
+BACKLOG = 4096
 LAST_WORDS_SECONDS = 2.0
 # How long a thread that tokenises, or reads what the engine sent, waits for a busy loop to let
 # it run. With Python's 5 ms, 32 streams that begin together waited four times as long for a token.
@@ -59,7 +62,7 @@ class Server(DaphneServer):
         shown = host.replace(":", r"\:")
         super().__init__(
             application,
-            endpoints=[f"tcp:port={port}:interface={shown}"],
+            endpoints=[f"tcp:port={port}:interface={shown}:backlog={BACKLOG}"],
             ready_callable=self._begin,
             server_name="llms-for-all",
             # A body is handed on in one piece: in Daphne's 8 KiB, 20 MB take 30 ms.
