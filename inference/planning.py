@@ -65,10 +65,11 @@ def plan(state: State, now: float) -> Plan:
     What a model waits for is kept for it: whoever comes after it in line does not take that.
     """
     planned = Plan()
-    for replica_id in state.retired:
-        planned.limits[replica_id] = -INFINITY
-        if state.replicas[replica_id].idle:
-            planned.gone.append(replica_id)
+    for replica in state.ready():
+        if replica.id in state.retired:
+            planned.limits[replica.id] = -INFINITY
+            if replica.idle:
+                planned.gone.append(replica.id)
     planned.gone += [r.id for r in state.ready() if _unused_too_long(state, r, now)]
     tables = _Tables(state, planned.gone)
     for model in _wanting(state, now):
@@ -94,12 +95,25 @@ def _find_place(state: State, planned: Plan, tables: _Tables, model: Model, now:
     rank = state.head(model.id)
     for replica_id in spot.evict:
         replica = state.replicas[replica_id]
-        planned.limits[replica_id] = limit(state, replica, rank, now)
+        planned.limits[replica_id] = _limit(state, replica, rank, now)
         nobody = replica.model not in state.queues
         if replica.idle and (nobody or state.head(replica.model) > planned.limits[replica_id]):
             planned.gone.append(replica_id)
     tables.leave(spot.evict)
     tables.claim(model, spot)
+
+
+def _limit(state: State, replica: Replica, rank: float, now: float) -> float:
+    """The highest rank that is let in while a request of `rank` wants the place.
+
+    What is closing goes on closing while anybody who waits finds it so. Else two models that are
+    sent to each other's place whenever it opens would open and close it for ever.
+    """
+    found = limit(state, replica, rank, now)
+    if found == INFINITY and replica.closing:
+        ranks = (state.head(each.id) for each in state.unserved(now))
+        found = min((limit(state, replica, each, now) for each in ranks), default=INFINITY)
+    return found
 
 
 def _bring_up(

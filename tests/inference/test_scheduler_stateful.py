@@ -73,6 +73,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert not set(decision.evictions) & (leased | pinned)
         self.s.apply(decision, self.now)
 
+    @rule()
+    def come_to_rest(self) -> None:
+        """What was decided is not taken back while nothing happens."""
+        for _ in range(100):
+            decision = self.s.schedule(self.now)
+            if not decision:
+                return
+            self.s.apply(decision, self.now)
+        raise AssertionError(decision)
+
     @precondition(lambda self: self.of(ReplicaState.LOADING))
     @rule(data=st.data(), works=st.booleans())
     def finish_load(self, data: st.DataObject, works: bool) -> None:

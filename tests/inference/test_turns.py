@@ -2,12 +2,15 @@
 
 import pytest
 
+from inference import planning, turns
 from inference.decisions import Limits, Ticket
+from inference.devices import Device
 from inference.errors import WaitTooLong
 from inference.fairness import FairShare
-from inference.replica import ReplicaState
+from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
-from tests.inference.scheduling import ask, model, resident, scheduler, settle
+from inference.state import State
+from tests.inference.scheduling import GIB, ask, model, resident, scheduler, settle, step
 
 
 def test_closing_replica_takes_nothing_new_and_opens_when_nobody_else_waits() -> None:
@@ -266,3 +269,27 @@ def test_who_has_waited_long_is_not_put_off_nor_stopped() -> None:
     s.preempted("1", 110.0, generated=3)
     ticket = next(iter(s.queues["a"].values()))
     assert s.head("a") == ticket.queued_at
+
+
+def test_two_who_want_the_same_place_do_not_open_and_close_it_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Closed to the one, open to the other, and what is closing is given up before what is not."""
+    devices = [Device(str(i), "cuda", "test", 10 * GIB, 10 * GIB) for i in range(2)]
+    s = Scheduler(devices, Limits())
+    s.set_models([model(name) for name in "abcd"])
+    for name, count in (("a", 2), ("b", 1)):
+        for i in range(count):
+            ask(s, name, f"{name}{i}")
+        settle(s, 0.0)
+    ask(s, "c", "c0", 1.0)
+    ask(s, "d", "d0", 2.0)
+
+    def limit(state: State, replica: Replica, rank: float, now: float) -> float:
+        return turns.INFINITY if replica.model == "b" or rank < 2.0 else -1.0
+
+    monkeypatch.setattr(planning, "limit", limit)
+    for _ in range(20):
+        step(s, 3.0)
+    assert not s.schedule(3.0)
+    assert [r.model for r in s.replicas.values() if r.closing] == ["a"]
