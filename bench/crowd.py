@@ -158,7 +158,11 @@ class Asking:
     async def call(self, kind: str, line: Listener | None = None) -> Call:
         """One request of a client of some kind, to its end. Raises Wrong."""
         doing = {"leaves": _leave_at(self.tokens // 3), "rests": _rest}.get(kind)
-        made = line or await self.connect(doing)
+        try:
+            made = line or await self.connect(doing)
+        except OSError as broken:
+            now = time.perf_counter()
+            return Call(kind, now, error=type(broken).__name__, ended=now)
         call = made.begin(kind)
         try:
             await made.ask(self.request(stream=kind != "whole"))

@@ -178,6 +178,16 @@ class RunningServer:
         """Pids of all processes that descend from the server."""
         return descendants(self.process.pid)
 
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Start it again on its data, after it ended."""
+        self.process = self._start()
+        self.wait_ready()
+
     def stop(self, seconds: float = 30.0) -> int:
         """SIGTERM, and the exit code."""
         if self.process.poll() is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import resource
-import signal
 import threading
 import time
 from collections import Counter
@@ -48,16 +47,6 @@ def spooled(server: RunningServer) -> str:
 def on_disk(server: RunningServer, ids: list[str]) -> bool:
     text = spooled(server)
     return all(each.removeprefix("req_") in text for each in ids)
-
-
-def kill(server: RunningServer) -> None:
-    server.process.send_signal(signal.SIGKILL)
-    server.process.wait()
-
-
-def restart(server: RunningServer) -> None:
-    server.process = server._start()
-    server.wait_ready()
 
 
 @contextmanager
@@ -103,13 +92,13 @@ def test_kill_9_loses_at_most_the_last_second_and_settles_once(make_server: Make
         wait_until(lambda: on_disk(server, waiting), 1, "all are on disk within a second")
         seen = len(received)
         wait_until(lambda: len(received) >= seen + 20, 5, "a second goes by")
-        kill(server)
+        server.kill()
     for _ in range(2):
-        restart(server)
+        server.restart()
         for each in waiting:
             assert row_of(server, each)["outcome"] == "finished"
         wait_until(lambda: spooled(server) == "", 5, "nothing is left on disk")
-        kill(server)
+        server.kill()
     cut = [row for row in rows(server) if row["outcome"] == "lost"]
     assert [row["prompt_tokens"] for row in cut] == [2]
     # At twenty tokens a second.
@@ -138,7 +127,7 @@ def test_an_end_without_the_database_leaves_the_spool(make_server: MakeServer) -
         ids = ask(server, 5)
         assert server.stop() == 0
         assert on_disk(server, ids)
-    restart(server)
+    server.restart()
     for each in ids:
         assert row_of(server, each)["outcome"] == "finished"
     assert server.stop() == 0

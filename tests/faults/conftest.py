@@ -16,6 +16,7 @@ SHORT = {
     "STALL_SECONDS": str(STALL),
     "HEAD_SECONDS": str(HEAD),
     "BODY_SECONDS": str(BODY),
+    "ACCOUNT_QUEUE_LIMIT": "1000",
 }
 
 
