@@ -163,7 +163,9 @@ def _runs(
         if wanted in offered:
             return wanted, "vllm"
     named = next((task for end, task in TASK_OF_NAME if name_ends(architectures, end)), "")
-    task = found.pipeline_tag or named
+    # Whoever sees and can be chatted with is asked as everybody else is.
+    sees = found.pipeline_tag == "image-text-to-text" and "vision_config" in found.config
+    task = wanted if sees else found.pipeline_tag or named
     if task and any(name in transformers for name in architectures):
         return task, "transformers"
     raise _unsupported(found, architectures)

@@ -228,8 +228,7 @@ class Board:
             switches=self._fleet.switches.of(card.id),
             place=self.place(card),
             download=self._download(flight) if flight else None,
-            # Under transformers a model of text is loaded without its eyes.
-            pictures=bool(weights and weights.pictures and card.engine in ("vllm", "echo")),
+            pictures=bool(weights and weights.pictures and card.task == "text-generation"),
             defaults=weights.defaults if weights else {},
         )
 

@@ -32,15 +32,21 @@ def refuse_pictures(messages: Sequence[Message] | None) -> None:
         raise UnsupportedParameter("This model reads text only; it takes no pictures.", param)
 
 
-def check_pictures(messages: Sequence[Message]) -> None:
-    """Raise InvalidRequest for what is no picture or too large a one. Slow: not on the loop."""
-    together = 0
+def check_pictures(messages: Sequence[Message]) -> list[tuple[str, bytes]]:
+    """Where each picture stands, and its file. Slow: not on the loop.
+
+    Raises InvalidRequest for what is no picture or too large a one.
+    """
+    found, together = [], 0
     for param, address in _pictures(messages):
-        together += _pixels(address, param)
+        raw = _decoded(address, param)
+        found.append((param, raw))
+        together += measured(raw, param)
         if together > MAX_PIXELS_TOGETHER:
             raise InvalidRequest(
                 f"The pictures have more than {MAX_PIXELS_TOGETHER:,} pixels together.", param
             )
+    return found
 
 
 def _pictures(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
@@ -53,12 +59,11 @@ def _pictures(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
                 yield param, part["image_url"]["url"]
 
 
-def _pixels(address: str, param: str) -> int:
+def _decoded(address: str, param: str) -> bytes:
     try:
-        raw = base64.b64decode(address.partition(",")[2], validate=True)
+        return base64.b64decode(address.partition(",")[2], validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest(NO_PICTURE, param) from error
-    return measured(raw, param)
 
 
 def measured(raw: bytes, param: str) -> int:

@@ -14,7 +14,7 @@ from inference.catalogue import ModelCard
 from inference.engines.base import Prepared, Resources
 from inference.engines.grammars import GrammarTrial, as_grammar, kind_and_text
 from inference.engines.limits import max_tokens
-from inference.engines.pictures import refuse_pictures
+from inference.engines.pictures import check_pictures, has_pictures, refuse_pictures
 from inference.engines.plain_text import PlainText
 from inference.engines.program import Call
 from inference.engines.transformers import WorkerEngine
@@ -26,6 +26,8 @@ from inference.requests import (
     DetokenizeRequest,
     FinishReason,
     GenerateRequest,
+    Media,
+    Message,
     Output,
     Question,
     TokenizeRequest,
@@ -36,6 +38,8 @@ from inference.requests import (
 PROGRAM = "inference.engines.text.program:TextProgram"
 # A prompt that takes longer to read holds up all others: its model is ended.
 PREPARE_SECONDS = 60.0
+# The worker reads them with the prompt, and again when the answer begins.
+PICTURES: tuple[str, ...] = ("pictures", "fields")
 # What stands under one name in vLLM's parameters and in `text.sampling.Sampling`.
 SAME = (
     "n",
@@ -65,6 +69,7 @@ class TextPayload:
     text: str
     sampling: Mapping[str, Any]
     chat: ChatRequest | None
+    pictures: Mapping[str, Any]
 
 
 class TransformersTextEngine(WorkerEngine):
@@ -125,14 +130,19 @@ class TransformersTextEngine(WorkerEngine):
         return await self._prepare(request)
 
     async def _tokenized(self, request: TokenizeRequest) -> Output:
-        asked = {**self._prompt(request), "special": request.special, "strings": request.strings}
+        asked = {
+            **await self._prompt(request),
+            "special": request.special,
+            "strings": request.strings,
+        }
         found = await self._read("tokenize", asked)
         return Output(token_ids=found["ids"], data=found["strings"], usage=Usage())
 
     async def _prepare(self, request: GenerateRequest) -> Prepared[Question]:
         chat = await self._chat.for_request(request) if self._chat else None
         constraint = await self._constraint(request, chat)
-        found = await self._read("prompt", self._prompt(request), constraint=constraint)
+        asked = await self._prompt(request)
+        found = await self._read("prompt", asked, constraint=constraint)
         field = "messages" if request.messages is not None else "prompt"
         ids: Sequence[int] = found["ids"]
         if not ids:
@@ -142,7 +152,8 @@ class TransformersTextEngine(WorkerEngine):
         sampling = self._sampling(request, most) | {"constraint": constraint}
         if chat is not None:
             sampling["special"] = not chat.wanted.skip_special_tokens
-        payload = TextPayload(ids, found["text"], sampling, chat)
+        pictures = {name: asked[name] for name in PICTURES if name in asked}
+        payload = TextPayload(ids, found["text"], sampling, chat, pictures)
         # What its parsers have read so far would be lost with the stream.
         resumable = preemptable(request) and constraint is None and chat is None
         return Prepared(request, len(ids), most, payload, resumable=resumable)
@@ -156,16 +167,28 @@ class TransformersTextEngine(WorkerEngine):
             await self._worker.kill(f"it took more than {PREPARE_SECONDS:g} s to read a prompt")
             raise EngineCrashed(f"The engine of `{self._card.id}` did not read a prompt.") from None
 
-    def _prompt(self, request: GenerateRequest | TokenizeRequest) -> dict[str, Any]:
-        refuse_pictures(request.messages)
+    async def _prompt(self, request: GenerateRequest | TokenizeRequest) -> dict[str, Any]:
         if request.messages is None:
             prompt = request.prompt or ""
             return {"prompt": prompt if isinstance(prompt, str) else list(prompt)}
         tools = request.tools if getattr(request, "tool_choice", "auto") != "none" else ()
         return {
-            "messages": self._plain.messages(request.messages),
+            "messages": [_with_places(each) for each in self._plain.messages(request.messages)],
             "tools": self._plain.tools(tools),
             "kwargs": dict(request.chat_template_kwargs),
+            **await self._pictures(request.messages),
+        }
+
+    async def _pictures(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """The pictures as files, and where each stands. Raises RequestError."""
+        if not self._facts.get("pictures"):
+            refuse_pictures(messages)
+        if not has_pictures(messages):
+            return {}
+        found = await asyncio.to_thread(check_pictures, messages)
+        return {
+            "pictures": [Media(raw, "image/*") for _, raw in found],
+            "fields": [field for field, _ in found],
         }
 
     async def _constraint(
@@ -211,7 +234,9 @@ class TransformersTextEngine(WorkerEngine):
             return
         payload: TextPayload = prepared.payload
         answer = TextAnswer(prepared)
-        inputs = {"ids": payload.ids, "said": prepared.generated}
+        inputs: dict[str, Any] = {"ids": payload.ids, "said": prepared.generated}
+        if payload.pictures:
+            inputs |= {"text": payload.text, **payload.pictures}
         call = Call("text-generation", inputs, payload.sampling)
         async with aclosing(self._worker.stream(call)) as pieces:
             async for updates, prompt in pieces:
@@ -266,6 +291,15 @@ def _logprob(token: str, token_id: int, logprob: float, top: Sequence[Any]) -> T
     # OpenAI's floor: JSON has no minus infinity.
     best = tuple(TokenLogprob(word, i, max(value, -9999.0)) for word, i, value in top)
     return TokenLogprob(token, token_id, max(logprob, -9999.0), best)
+
+
+def _with_places(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message with the places of its pictures; the pictures travel beside it, as files."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return dict(message)
+    parts = [{"type": "image"} if part["type"] == "image_url" else part for part in content]
+    return {**message, "content": parts}
 
 
 def _tokenizer(loading: Mapping[str, Any]) -> Any:

@@ -20,6 +20,8 @@ EVIL = "\"'></script></title><img src=x onerror=window.hit=1>{{7*7}}"
 # The forms refuse most of this; what comes from a provider, a command or an older version does not
 # come through a form.
 FILL = """
+import uuid
+from datetime import timedelta
 from importlib import import_module
 from django.conf import settings
 from django.contrib.admin.models import ADDITION, LogEntry
@@ -44,13 +46,13 @@ Quota.objects.create(person=person, scope="person", requests_per_minute=1000)
 key = ApiKey(owner=person, name=EVIL, allowed_models=[EVIL])
 key.draw()
 key.save()
-invitation = Invitation(group=group, expires=timezone.now() + timezone.timedelta(days=1))
+invitation = Invitation(group=group, expires=timezone.now() + timedelta(days=1))
 invitation.draw()
 invitation.save()
 row = dict(source=EVIL, engine="echo", notes=EVIL, licence=EVIL, aliases=[EVIL + "2"])
 CatalogueRow.objects.create(id=EVIL, **row)
 UsageRecord.objects.create(
-    when=timezone.now(), account="user:%d" % person.pk, key_id=key.pk, group_id=group.pk,
+    request_id=uuid.uuid4(), when=timezone.now(), account="user:%d" % person.pk, key_id=key.pk, group_id=group.pk,
     model=EVIL, kind=EVIL[:30], prompt_tokens=1, completion_tokens=1, cached_tokens=0,
     queue_seconds=0, device_seconds=1, outcome="finished",
 )

@@ -124,8 +124,11 @@ def rungs(folder: Path) -> None:
 
 
 def copied(folder: Path, name: str, change: Callable[[Path], None]) -> Path:
-    target = folder / name
-    shutil.copytree(POCKET, target)
+    return copied_from(POCKET, folder / name, change)
+
+
+def copied_from(source: Path, target: Path, change: Callable[[Path], None]) -> Path:
+    shutil.copytree(source, target)
     change(target)
     return target
 

@@ -18,10 +18,10 @@ class Line(FileDescriptor):
     connected = 1
 
     def __init__(self) -> None:
-        super().__init__(SimpleNamespace())  # type: ignore[arg-type]
+        super().__init__(SimpleNamespace())
         self.room = 0
         self.taken = b""
-        self.is_read = True
+        self.reading: list[bool] = []
 
     def writeSomeData(self, data: bytes) -> int:
         taken = bytes(data)[: self.room]
@@ -35,10 +35,10 @@ class Line(FileDescriptor):
     stopWriting = startWriting
 
     def stopReading(self) -> None:
-        self.is_read = False
+        self.reading.append(False)
 
     def startReading(self) -> None:
-        self.is_read = True
+        self.reading.append(True)
 
 
 @pytest.fixture
@@ -86,10 +86,11 @@ def test_what_is_not_taken_is_bounded_and_goes_on_when_there_is_room(
     kept = len(line.dataBuffer) + line._tempDataLen
     assert line.bufferSize < kept < line.bufferSize + 1000
     # What such a peer asks for is not read either: the answers would pile up.
-    assert not line.is_read
+    assert line.reading == [False]
     line.room = kept
     line.doWrite()
-    assert freed == [True] and line.is_read
+    assert freed == [True]
+    assert line.reading == [False, True]
     socket.write(b"the end")
     line.room = 100
     line.doWrite()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,13 +25,19 @@ Pieces = list[tuple[int, Any]]
 
 @dataclass(slots=True, eq=False)
 class Question:
-    """A prompt, the tokens that its answer has already, and how far it has been read."""
+    """A prompt, the tokens that its answer has already, and how far it has been read.
+
+    `seen` is what the model takes of its pictures. Where a model counts a picture's tokens as fewer
+    places, `shift` is the difference.
+    """
 
     key: int
     ids: Sequence[int]
     said: Sequence[int]
     sampling: Sampling
+    seen: Mapping[str, Any] | None = None
     read: int = 0
+    shift: int = 0
     cache: Any = None
     prompt_logprobs: list[Any] = field(default_factory=list)
 
@@ -103,6 +109,11 @@ class Generator:
         self._tidy()
         return pieces
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.groups or self._waiting or self._reading)
+
     def _tidy(self) -> None:
         self.groups = [group for group in self.groups if group.rows]
 
@@ -144,18 +155,22 @@ class Generator:
         import torch
 
         ids = [*question.ids, *question.said]
-        # Other caches than plain ones take a prompt at once or not at all.
-        end = min(len(ids), question.read + CHUNK) if self._joinable else len(ids)
+        # Other caches than plain ones take a prompt at once or not at all, and so do pictures.
+        in_pieces = self._joinable and not question.seen
+        end = min(len(ids), question.read + CHUNK) if in_pieces else len(ids)
         every = question.sampling.prompt_logprobs is not None and not question.said
-        answer = self._forward(
-            {
-                "input_ids": torch.tensor([ids[question.read : end]], device=self._device),
-                "attention_mask": torch.ones(1, end, dtype=torch.long, device=self._device),
-                "position_ids": torch.arange(question.read, end, device=self._device)[None],
-            },
-            keep=0 if every else 1,
-            cache=question.cache,
-        )
+        inputs = {
+            "input_ids": torch.tensor([ids[question.read : end]], device=self._device),
+            "attention_mask": torch.ones(1, end, dtype=torch.long, device=self._device),
+        }
+        if question.seen:
+            # Where its parts stand is the model's own affair.
+            inputs |= question.seen
+        else:
+            inputs["position_ids"] = torch.arange(question.read, end, device=self._device)[None]
+        answer = self._forward(inputs, keep=0 if every else 1, cache=question.cache)
+        if question.seen and (shift := getattr(answer, "rope_deltas", None)) is not None:
+            question.shift = int(shift)
         if every:
             self._note_prompt(question, ids, answer.logits[0], end)
         question.cache, question.read = getattr(answer, self._cache_name, None), end
@@ -216,7 +231,15 @@ class Generator:
         text.new(finished=False)
         length = len(question.ids) + len(question.said)
         return Row(
-            question.key, index, question.ids, sampling, sampler, text, list(question.said), length
+            question.key,
+            index,
+            question.ids,
+            sampling,
+            sampler,
+            text,
+            list(question.said),
+            length,
+            question.shift,
         )
 
     # --- answers ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 from inference.engines.loading import Loading, check_repository
 from inference.engines.program import Call
+from inference.engines.text.eyes import Eyes, processor_of
 from inference.engines.text.generator import Generator, Question
 from inference.engines.text.prompts import Prompts
 from inference.engines.text.sampling import Sampling
@@ -20,7 +21,9 @@ CONTEXT = 2048
 
 
 class TextProgram:
-    """`AutoModelForCausalLM` with its tokenizer; `loading` are the fields of `Loading`.
+    """A model that goes on with text, with its tokenizer; `loading` are the fields of `Loading`.
+
+    One that takes pictures beside text is loaded with its eyes and its processor.
 
     `budget` is for the KV cache, in bytes (0: no bound).
     """
@@ -30,18 +33,25 @@ class TextProgram:
         self._context = context
         self._max_rows = max_rows
         self._budget = budget
+        self._eyes: Eyes | None = None
+        self._seeing: dict[int, Question] = {}
 
     def load(self) -> Mapping[str, Any]:
         """Tokenizer, template, then the weights."""
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
         loading = self._loading
         check_repository(loading)
         tokenizer = AutoTokenizer.from_pretrained(loading.source, **loading.repository())
-        self._prompts = Prompts(tokenizer)
+        processor = processor_of(loading)
+        self._prompts = Prompts(tokenizer, getattr(processor, "chat_template", None))
         self._prompts.try_out()
-        model = AutoModelForCausalLM.from_pretrained(loading.source, **loading.weights())
+        auto = AutoModelForCausalLM if processor is None else AutoModelForImageTextToText
+        model = auto.from_pretrained(loading.source, **loading.weights())
         self.model = model.eval()
+        if processor is not None:
+            self._prompts.look_for_parts()
+            self._eyes = Eyes(processor, model.dtype, loading.device)
         return self._ready(self.model, tokenizer)
 
     def _ready(self, model: Any, tokenizer: Any) -> Mapping[str, Any]:
@@ -61,6 +71,7 @@ class TextProgram:
             "model_type": config.model_type,
             "defaults": _defaults(model.generation_config),
             "chat": self._prompts.has_template,
+            "pictures": self._prompts.in_parts,
         }
 
     # --- on the preparing thread -----------------------------------------------------------------
@@ -75,9 +86,11 @@ class TextProgram:
             self._check_ids(asked["ids"], "tokens")
             return {"text": self._prompts.text(asked["ids"])}
         if asked.get("messages") is not None:
-            text, ids = self._prompts.chat(asked["messages"], asked["tools"], asked["kwargs"])
-            if asked.get("special"):
-                ids = self._prompts.tokens(text, special=True)
+            text = self._prompts.chat(asked["messages"], asked["tools"], asked["kwargs"])
+            if self._eyes is not None and asked.get("pictures"):
+                ids = self._eyes.read(text, asked["pictures"], asked["fields"])[0]
+            else:
+                ids = self._prompts.tokens(text, special=bool(asked.get("special")))
         elif isinstance(asked["prompt"], str):
             text = asked["prompt"]
             ids = self._prompts.tokens(text, special=asked.get("special") is not False)
@@ -99,14 +112,32 @@ class TextProgram:
         """Take a prompt up; `inputs` has its tokens and those of an answer that goes on."""
         sampling = Sampling(**call.parameters)
         question = Question(key, call.inputs["ids"], call.inputs.get("said") or [], sampling)
-        self._generator.add(question)
+        if self._eyes is not None and call.inputs.get("pictures"):
+            self._seeing[key] = question
+            self._eyes.begin(key, call.inputs)
+        else:
+            self._generator.add(question)
 
     def step(self) -> Iterable[tuple[int, Any]]:
         """One more token of each answer."""
-        return self._generator.step()
+        return [*self._look(), *self._generator.step()]
+
+    def _look(self) -> Iterable[tuple[int, Any]]:
+        """Let those go on whose pictures have been seen; what could not be seen ends."""
+        if self._eyes is None:
+            return
+        for key, seen in self._eyes.looked(patient=self._generator.is_idle):
+            question = self._seeing.pop(key)
+            if isinstance(seen, Exception):
+                yield key, seen
+            else:
+                question.seen = seen
+                self._generator.add(question)
 
     def drop(self, key: int) -> None:
         """Nobody reads this answer any more."""
+        if self._seeing.pop(key, None) is not None and self._eyes is not None:
+            self._eyes.drop(key)
         self._generator.drop(key)
 
     def parts(self, call: Call) -> None:

@@ -28,6 +28,7 @@ MAX_CHARACTERS = 20_000_000
 ENDLESS = "Its chat template does not come to an end."
 GROWING = "Its chat template grows without bound."
 SAMPLE = ({"role": "user", "content": "Hello"},)
+MARK = "Is this read"
 
 
 class TookTooLong(BaseException):
@@ -35,40 +36,57 @@ class TookTooLong(BaseException):
 
 
 class Prompts:
-    """Reads prompts with one tokenizer, on one thread."""
+    """Reads prompts with one tokenizer, on one thread.
 
-    def __init__(self, tokenizer: Any) -> None:
+    `template` is that of the model's processor, where it has one of its own.
+    """
+
+    def __init__(self, tokenizer: Any, template: str | None = None) -> None:
         self._tokenizer = tokenizer
+        self._template = template
+        # Whether its template reads messages as lists of parts, among which pictures have a place.
+        self.in_parts = False
 
     @property
     def has_template(self) -> bool:
         """Whether the model can be chatted with."""
-        return bool(getattr(self._tokenizer, "chat_template", None))
+        return bool(self._template or getattr(self._tokenizer, "chat_template", None))
 
-    def chat(
-        self, messages: Sequence[Any], tools: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[str, list[int]]:
-        """A conversation as text and tokens. Raises InvalidRequest; LoadFailed ends the model."""
+    def chat(self, messages: Sequence[Any], tools: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """A conversation as text. Raises InvalidRequest; LoadFailed ends the model."""
         if not self.has_template:
             raise InvalidRequest("This model has no chat template; use completions.", "messages")
         try:
             with _stopped_after(TEMPLATE_SECONDS):
-                text = self._render(messages, tools, kwargs)
+                return self._render(messages, tools, kwargs)
         except TookTooLong:
             raise LoadFailed(ENDLESS) from None
         except Exception as error:  # whatever a template raises
             raise InvalidRequest(" ".join(str(error).split())[:500], "messages") from error
-        return text, self.tokens(text, special=False)
 
     def _render(
         self, messages: Sequence[Any], tools: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> str:
         given: dict[str, Any] = {"add_generation_prompt": True, **kwargs}
-        said = [_as_templates_expect(message) for message in messages]
+        said = [_as_templates_expect(message, self.in_parts) for message in messages]
         text: str = self._tokenizer.apply_chat_template(
-            said, tools=list(tools) or None, tokenize=False, **given
+            said,
+            tools=list(tools) or None,
+            chat_template=self._template,
+            tokenize=False,
+            **given,
         )
         return text
+
+    def look_for_parts(self) -> None:
+        """Find out whether messages may be given in parts; only after `try_out`."""
+        self.in_parts = True
+        try:
+            text = self.chat([{"role": "user", "content": MARK}], (), {})
+        except InvalidRequest:
+            text = ""
+        # One that takes a list for a text writes it down as Python does.
+        self.in_parts = MARK in text and "'type'" not in text
 
     def tokens(self, text: str, special: bool) -> list[int]:
         """The tokens of a text, with the special ones round it or without."""
@@ -154,11 +172,14 @@ def _stopped_after(seconds: float) -> Iterator[None]:
         watcher.join()
 
 
-def _as_templates_expect(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Text in place of text parts, and the arguments of calls as objects."""
+def _as_templates_expect(message: Mapping[str, Any], in_parts: bool) -> dict[str, Any]:
+    """Content as text or in parts, as the template has it; the arguments of calls as objects."""
     found = dict(message)
     content = found.get("content")
-    if isinstance(content, list):
+    if in_parts:
+        text = [{"type": "text", "text": content}] if content else []
+        found["content"] = content if isinstance(content, list) else text
+    elif isinstance(content, list):
         found["content"] = "\n".join(str(part.get("text", "")) for part in content)
     if found.get("tool_calls"):
         found["tool_calls"] = [_call(call) for call in found["tool_calls"]]

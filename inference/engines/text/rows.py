@@ -12,7 +12,10 @@ from inference.engines.text.sampling import Sampler, Sampling
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One choice of one answer. `length` counts its tokens in the cache, `next_id` comes next."""
+    """One choice of one answer.
+
+    `length` counts its tokens in the cache, `next_id` comes next, at the place `length + shift`.
+    """
 
     key: int
     index: int
@@ -22,6 +25,7 @@ class Row:
     text: Text
     said: list[int]
     length: int
+    shift: int = 0
     next_id: int = 0
 
 
@@ -106,11 +110,12 @@ class Rows:
             (row,) = self.rows
             return {"input_ids": torch.tensor([[*row.prompt, *row.said]], device=device)}
         lengths = torch.tensor([row.length for row in self.rows], device=device)[:, None]
+        shifts = torch.tensor([row.shift for row in self.rows], device=device)[:, None]
         places = torch.arange(self.total + 1, device=device)[None]
         return {
             "input_ids": torch.tensor([[row.next_id] for row in self.rows], device=device),
             "attention_mask": (places >= self.total - lengths).long(),
-            "position_ids": lengths,
+            "position_ids": lengths + shifts,
         }
 
     def moved(self, cache: Any) -> None:
