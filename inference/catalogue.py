@@ -167,6 +167,10 @@ def check_card(card: ModelCard) -> None:
             raise CardError(name, f"{value!r} is not one of {', '.join(allowed)}.")
     if card.task == "custom" and card.engine != "custom":
         raise CardError("task", "Only somebody's own code has types of its own.")
+    if card.trust_remote_code and card.engine != "transformers":
+        raise CardError(
+            "trust_remote_code", "Code of a repository runs under transformers only, in a jail."
+        )
     if card.max_num_seqs < 1:
         raise CardError("max_num_seqs", "At least one request runs at a time.")
     if card.replicas < 1:

@@ -23,6 +23,7 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 BESIDE = re.compile(
     r"[\w-][\w.-]*\.(json|txt|model|jinja|tiktoken|tiktoken\.model)|[\w-]+/[\w-]+\.json"
 )
+CODE = re.compile(r"[A-Za-z_]\w*\.py")
 # The same weights in another cut, or for another program.
 TWICE = re.compile(r"(consolidated|original|onnx|openvino|adapter|tf_|flax_)")
 LARGEST_BESIDE = 2**27
@@ -54,10 +55,11 @@ TASK_OF_NAME = (
 )
 
 
-def files_of(found: Found) -> Mapping[str, int]:
+def files_of(found: Found, with_code: bool = False) -> Mapping[str, int]:
     """Paths and bytes of what has to be fetched. Raises UnsafeFormat where there are only pickles.
 
-    Of several cuts of the same weights one is taken: what the index or the plain name says.
+    `with_code` is for a model whose card trusts the code that it brings. Of several cuts of the
+    same weights one is taken: what the index or the plain name says.
     """
     weights = {path: size for path, size in found.files.items() if is_weights(path)}
     weights = {path: size for path, size in weights.items() if _is_plain(path)}
@@ -68,10 +70,13 @@ def files_of(found: Found) -> Mapping[str, int]:
                 "safetensors are loaded."
             )
         raise UnsupportedModel(f"`{found.id}` holds no weights in safetensors.")
+    kinds = (BESIDE, CODE) if with_code else (BESIDE,)
     beside = {
         path: size
         for path, size in found.files.items()
-        if BESIDE.fullmatch(path) and size <= LARGEST_BESIDE and not TWICE.match(path)
+        if any(kind.fullmatch(path) for kind in kinds)
+        and size <= LARGEST_BESIDE
+        and not TWICE.match(path)
     }
     return beside | weights
 

@@ -56,13 +56,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Jail:
-    """What is inside. `read` and `write` map places inside to the files or folders they show."""
+    """What is inside. `read` and `write` map places inside to the files or folders they show.
+
+    `devices` are files below /dev, such as those of a GPU.
+    """
 
     limits: Limits
     read: Mapping[str, Path] = field(default_factory=dict)
     write: Mapping[str, Path] = field(default_factory=dict)
     network: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[Path, ...] = ()
 
 
 # A process outside of the jail, until it is inside, needs no more than this.
@@ -77,6 +81,7 @@ def prefix(jail: Jail, as_root: bool | None = None) -> tuple[str, ...]:
         *_apart(jail, root),
         *_system(),
         # Before what may lie below them: this project can be anywhere.
+        *_devices(jail),
         *_scratch(jail),
         *_python(),
         *_given(jail),
@@ -138,6 +143,11 @@ def _way_to(place: str) -> Iterator[str]:
     for folder in reversed(Path(place).parents[:-1]):
         if not folder.is_relative_to("/usr"):
             yield from ("--perms", "0755", "--dir", str(folder))
+
+
+def _devices(jail: Jail) -> Iterator[str]:
+    for device in map(str, jail.devices):
+        yield from ("--dev-bind", device, device)
 
 
 def _scratch(jail: Jail) -> Iterator[str]:

@@ -83,7 +83,7 @@ class Library:
             # Used last from now on, so that it is not what makes room for another.
             self.source(card)
             return
-        parcel = _parcel(await self._look_up(card))
+        parcel = _parcel(await self._look_up(card), card.trust_remote_code)
         await self.downloads.bring(card, parcel, request)
         await self.locate(card)
 
@@ -126,5 +126,5 @@ class Library:
         return {self._folders[key] for key in needed if key in self._folders}
 
 
-def _parcel(found: Found) -> Parcel:
-    return Parcel(found.id, found.commit, sorting.files_of(found))
+def _parcel(found: Found, with_code: bool = False) -> Parcel:
+    return Parcel(found.id, found.commit, sorting.files_of(found, with_code))

@@ -36,6 +36,8 @@ class ChildProcess:
         self._popen: subprocess.Popen[bytes] | None = None
         self._forked: Any = None
         self._ended = False
+        # Whether somebody else killed it, which is how the system ends what takes too much memory.
+        self.was_killed = False
 
     @property
     def pid(self) -> int | None:
@@ -96,7 +98,9 @@ class ChildProcess:
         code = self._code()
         if code is None:
             return "it closed its connection"
-        if code == -signal.SIGKILL:
+        # What stands before it, such as a jail, tells of a signal as shells do.
+        if code == -signal.SIGKILL or (self._prefix and code == 128 + signal.SIGKILL):
+            self.was_killed = True
             return "its process was killed, perhaps because the machine's memory ran out"
         if code < 0:
             return f"its process ended by {signal.Signals(-code).name}"

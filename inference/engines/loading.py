@@ -20,7 +20,7 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack",
 CONFIGS = ("config.json", "tokenizer_config.json", "preprocessor_config.json")
 UNSAFE = "unsafe_format"
 CODE = (
-    "It comes with code of its own (`auto_map`), which runs only inside the jail of custom models."
+    "It comes with code of its own (`auto_map`), which runs only where its card says so, in a jail."
 )
 FULL, EIGHT_BIT, FOUR_BIT, CPU_OFFLOAD, DISK_OFFLOAD = RUNGS
 
@@ -32,7 +32,8 @@ class Loading:
     `source` is a folder or a Hub id. `kind` is cpu or cuda, `devices` counts the GPUs, which the
     child sees as 0, 1 …. `device_bytes` is for each of them, and `host_bytes` for the machine's own
     memory; both count only where `rung` spreads the model over several memories. `offload` is the
-    folder for what fits in none of them.
+    folder for what fits in none of them. `trust` is only for a child in a jail: it lets code run
+    that comes with the model.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Loading:
     device_bytes: int = 0
     host_bytes: int = 0
     offload: str = ""
+    trust: bool = False
 
     @property
     def device(self) -> str:
@@ -52,7 +54,7 @@ class Loading:
 
     def repository(self) -> dict[str, Any]:
         """What every `from_pretrained` gets: tokenizers, processors and configs too."""
-        return {"revision": self.revision or None, "trust_remote_code": False}
+        return {"revision": self.revision or None, "trust_remote_code": self.trust}
 
     def weights(self) -> dict[str, Any]:
         """What a model's `from_pretrained` gets."""
@@ -108,7 +110,7 @@ def check_repository(loading: Loading) -> None:
             raise LoadFailed(f"{UNSAFE}: its weights are `{pickles[0]}`, which may run code.")
     for name in CONFIGS:
         file = _file(loading, name)
-        if file is not None and "auto_map" in _json(file):
+        if not loading.trust and file is not None and "auto_map" in _json(file):
             raise LoadFailed(CODE)
 
 

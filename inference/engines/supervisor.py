@@ -96,6 +96,9 @@ class Supervisor:
         if isinstance(answer, Failed):
             raise _load_error(answer)
         await self._gone.wait()
+        if self._process.was_killed:
+            # Another rung may do.
+            raise OutOfMemory(f"While it loaded, {self._reason}.", 30)
         raise LoadFailed(f"While it loaded, {self._reason}.")
 
     async def _connected(self) -> asyncio.StreamReader:

@@ -11,11 +11,12 @@ from typing import Any
 
 from inference.catalogue import ModelCard
 from inference.engines.base import Engine, Prepared, Resources
-from inference.engines.loading import CODE, Loading
+from inference.engines.loading import Loading
 from inference.engines.messages import Load
 from inference.engines.program import Call
 from inference.engines.supervisor import Supervisor
-from inference.errors import LoadFailed, UnsupportedParameter
+from inference.engines.walls import WalledWorker
+from inference.errors import UnsupportedParameter
 from inference.requests import Output, Question, TaskRequest, Usage
 
 logger = logging.getLogger(__name__)
@@ -32,11 +33,8 @@ class WorkerEngine(Engine):
         self.max_model_len = card.max_model_len or 0
         self._card = card
         self._resources = resources
-        self._worker = Supervisor(card.id, resources.log, resources.kind, env=self._environment())
-
-    def _environment(self) -> Mapping[str, str] | None:
-        """The child's, where it is not to be that of this process."""
-        return None
+        self._walled = WalledWorker(card, resources) if card.trust_remote_code else None
+        self._worker = self._walled or Supervisor(card.id, resources.log, resources.kind)
 
     def _program(self) -> tuple[str, dict[str, Any]]:
         """The program that runs in the worker, and what it is made from."""
@@ -44,8 +42,9 @@ class WorkerEngine(Engine):
 
     async def start(self) -> None:
         """Load the model. Raises LoadFailed or OutOfMemory."""
-        if self._card.trust_remote_code:
-            raise LoadFailed(CODE)
+        if self._walled is not None:
+            await asyncio.to_thread(self._walled.check)
+            self._walled.watch()
         program, arguments = self._program()
         wait = float(self._card.engine_args.get("max_wait", MAX_WAIT))
         facts = await self._worker.start(Load(program, arguments, self._card.max_num_seqs, wait))
@@ -82,6 +81,7 @@ class WorkerEngine(Engine):
             resources.weights_per_device,
             resources.host_bytes,
             str(resources.offload or ""),
+            card.trust_remote_code,
         )
         return asdict(loading)
 

@@ -21,7 +21,7 @@ from inference.engines.transformers import WorkerEngine
 from inference.engines.vllm_base import client_error
 from inference.engines.vllm_chat import ChatParsing, ChatRequest
 from inference.engines.vllm_sampling import sampling_params, structured_params
-from inference.errors import EngineCrashed, InvalidRequest, UnsupportedParameter
+from inference.errors import EngineCrashed, InvalidRequest, LoadFailed, UnsupportedParameter
 from inference.requests import (
     DetokenizeRequest,
     FinishReason,
@@ -305,7 +305,19 @@ def _with_places(message: Mapping[str, Any]) -> dict[str, Any]:
 def _tokenizer(loading: Mapping[str, Any]) -> Any:
     """For what is done on this side of the socket; and vLLM, which checks parameters."""
     import vllm.sampling_params  # noqa: F401
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     revision = loading["revision"] or None
-    return AutoTokenizer.from_pretrained(loading["source"], revision=revision)
+    given = {"revision": revision, "trust_remote_code": False}
+    try:
+        return AutoTokenizer.from_pretrained(loading["source"], **given)
+    except (ValueError, OSError) as error:
+        if not loading["trust"]:
+            raise
+        # Its own class runs in the jail only; what it reads words from may do without.
+        try:
+            return PreTrainedTokenizerFast.from_pretrained(loading["source"], **given)
+        except (ValueError, OSError):
+            raise LoadFailed(
+                "Its tokenizer is code of its own, which does not run outside of a jail."
+            ) from error

@@ -55,10 +55,12 @@ DEATH_POLL_SECONDS = 0.25
 STOP_SECONDS = 10.0
 # Weights are put into 8 bits while they are loaded, with a scale for each tensor.
 EIGHT_BIT = {"8bit": "fp8_per_tensor"}
-# What torch, vLLM and the system say when a load takes more than there is.
+# What torch, vLLM and the system say when a load takes more than there is. A process that was
+# killed (signal 9) says nothing itself: that is how the system ends what takes too much.
 NO_MEMORY = re.compile(
     r"out of memory|(can't|cannot) allocate memory|No available memory for the cache"
-    r"|available KV cache memory|is less than desired \w+ memory utilization|^MemoryError",
+    r"|available KV cache memory|is less than desired \w+ memory utilization|^MemoryError"
+    r"|Failed core proc\(s\): \{[^}]*: -9\b",
     re.IGNORECASE,
 )
 # Some families read pictures with torchvision, and vLLM's CPU build comes without it.
@@ -140,7 +142,8 @@ class VllmBase(Engine):
             "max_model_len": card.max_model_len,
             "max_num_seqs": card.max_num_seqs,
             "quantization": card.quantization or EIGHT_BIT.get(resources.rung),
-            "trust_remote_code": card.trust_remote_code,
+            # Such code runs in a jail, and vLLM does not.
+            "trust_remote_code": False,
             "load_format": "safetensors",
             "kv_cache_memory_bytes": resources.kv_cache_bytes,
             "disable_log_stats": True,

@@ -6,12 +6,14 @@ import io
 from pathlib import Path
 
 import httpx
+import jsonschema
 import pytest
 import soundfile
 from openai import BadRequestError, OpenAI
 
 from playground.api.audio import formats
 from tests import tiny_tasks
+from tests.api.described import component, whole
 from tests.conftest import MakeServer
 from tests.servers import RunningServer
 from tests.tiny_tasks import samples
@@ -54,10 +56,12 @@ def test_what_was_heard_is_written(openai: OpenAI) -> None:
     assert heard.text
     told = openai.audio.transcriptions.create(model=model, file=SOUND, response_format="srt")
     assert str(told).startswith("1\n00:00:00,000 --> 00:00:00,")
-    whole = openai.audio.transcriptions.create(
+    wordy = openai.audio.transcriptions.create(
         model=model, file=SOUND, response_format="verbose_json"
     )
-    assert whole.text == heard.text and whole.segments and whole.duration > 0
+    assert wordy.text == heard.text and wordy.segments and wordy.duration > 0
+    for told in (heard, wordy):
+        jsonschema.Draft202012Validator(component("Heard")).validate(told.to_dict(mode="json"))
 
 
 # The client calls this route of its own deprecated; servers still have it.
@@ -115,6 +119,23 @@ def test_each_field_is_checked(http: httpx.Client, path: str, form: dict, param:
     answer = http.post(f"/v1/audio/{path}", **form)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize("path", ["transcriptions", "translations", "speech"])
+def test_every_field_of_the_document_is_known(http: httpx.Client, path: str) -> None:
+    """A value that the document allows is never what is refused; one that it does not name is."""
+    operation = whole()["paths"][f"/v1/audio/{path}"]["post"]
+    [(kind, content)] = operation["requestBody"]["content"].items()
+    for name, schema in content["schema"]["properties"].items():
+        if name in ("file", "model"):
+            continue
+        given = {name: schema.get("enum", [schema.get("const", "0.5")])[-1]}
+        body: dict = {"data": {"model": "echo", **given}, "files": {"file": b"a"}}
+        if kind == "application/json":
+            body = {"json": {"model": "echo", "input": "a", **given}}
+        answer = http.post(f"/v1/audio/{path}", **body)
+        # The only thing wrong is what this model is for.
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model"), name
 
 
 def test_a_broken_form_is_told_so(http: httpx.Client) -> None:

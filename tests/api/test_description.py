@@ -14,6 +14,7 @@ from drf_spectacular.validation import validate_schema
 from pytest_django.fixtures import Settings
 
 from playground.api import urls, views
+from playground.api.audio import urls as audio_urls
 from playground.api.description import requests
 from playground.api.description.operations import OPERATIONS, Operation
 from playground.api.description.view import DocumentView, document_bytes
@@ -21,7 +22,8 @@ from playground.api.fields import Anything
 from tests.api.asking import error_of, events
 from tests.api.described import component, whole
 
-VIEWS = {pattern.callback.cls: pattern for pattern in urls.urlpatterns}
+ROUTES = [*audio_urls.urlpatterns, *urls.urlpatterns]
+VIEWS = {pattern.callback.cls: pattern for pattern in ROUTES}
 OPERATIONS_BY_PATH = [
     (path, method, operation)
     for path, methods in whole()["paths"].items()
@@ -36,7 +38,8 @@ EXAMPLES = [
     )
     for path, method, operation in OPERATIONS_BY_PATH
     if method == "post"
-    for example in operation["requestBody"]["content"]["application/json"]["examples"].values()
+    for content in operation["requestBody"]["content"].values()
+    for example in content.get("examples", {}).values()
 ]
 
 
@@ -52,7 +55,7 @@ def test_the_document_is_valid_openapi() -> None:
 
 def test_every_view_is_described() -> None:
     assert set(VIEWS) - {views.UnknownView} == set(OPERATIONS)
-    assert len(OPERATIONS_BY_PATH) == len(urls.urlpatterns) - 1 + len(urls.root_patterns)
+    assert len(OPERATIONS_BY_PATH) == len(ROUTES) - 1 + len(urls.root_patterns)
     assert len({operation["operationId"] for _, _, operation in OPERATIONS_BY_PATH}) == len(
         OPERATIONS_BY_PATH
     )

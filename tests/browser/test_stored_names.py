@@ -52,7 +52,8 @@ invitation.save()
 row = dict(source=EVIL, engine="echo", notes=EVIL, licence=EVIL, aliases=[EVIL + "2"])
 CatalogueRow.objects.create(id=EVIL, **row)
 UsageRecord.objects.create(
-    request_id=uuid.uuid4(), when=timezone.now(), account="user:%d" % person.pk, key_id=key.pk, group_id=group.pk,
+    request_id=uuid.uuid4(), when=timezone.now(), account="user:%d" % person.pk, key_id=key.pk,
+    group_id=group.pk,
     model=EVIL, kind=EVIL[:30], prompt_tokens=1, completion_tokens=1, cached_tokens=0,
     queue_seconds=0, device_seconds=1, outcome="finished",
 )

@@ -177,11 +177,14 @@ def test_vllm_is_told_of_gpus_and_bits(monkeypatch: pytest.MonkeyPatch) -> None:
         "ValueError: Free memory on device cuda:0 (1.2/79 GiB) on startup is less than desired GPU "
         "memory utilization (0.9, 71 GiB).",
         "OSError: [Errno 12] Cannot allocate memory",
+        "RuntimeError: Engine core initialization failed. See root cause above. "
+        "Failed core proc(s): {'EngineCore': -9}",
     ],
 )
 def test_what_vllm_says_of_memory_is_understood(said: str) -> None:
     assert isinstance(load_error(said), OutOfMemory)
     assert isinstance(load_error("ValueError: no such layer"), LoadFailed)
+    assert isinstance(load_error("Failed core proc(s): {'EngineCore': 1}"), LoadFailed)
 
 
 SLOW_IN_BF16 = dataclasses.replace(cpu(16), dtype="float32")

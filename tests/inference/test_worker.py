@@ -236,11 +236,17 @@ async def test_a_program_that_cannot_go_on_is_ended(start: Start) -> None:
         ("memory", OutOfMemory, "not enough memory"),
         ("exit", LoadFailed, "While it loaded, its process ended with status 7"),
         ("segfault", LoadFailed, "SIGSEGV"),
+        ("kill", OutOfMemory, "While it loaded, its process was killed"),
     ],
 )
 async def test_a_load_that_fails_says_why(start: Start, load: str, kind: Any, words: str) -> None:
     with pytest.raises(kind, match=words):
         await start(load=load)
+
+
+async def test_a_load_that_is_killed_under_a_command_tells_of_memory_too(start: Start) -> None:
+    with pytest.raises(OutOfMemory, match="was killed"):
+        await start(load="kill", prefix=("sh", "-c", '"$@"; exit $?', "sh"))
 
 
 async def test_a_command_that_is_not_there(start: Start) -> None:

@@ -161,7 +161,20 @@ def _tasks() -> dict[str, Schema]:
             }
         ),
         "Detokenized": _all({"prompt": TEXT}),
+        "Heard": _heard(),
     }
+
+
+def _heard() -> Schema:
+    """The text; with `verbose_json` more about it."""
+    segment = _all({"id": COUNT, "start": NUMBER, "end": NUMBER, "text": TEXT})
+    return _all(
+        {"text": TEXT},
+        task=_enum("transcribe", "translate"),
+        language=TEXT,
+        duration=NUMBER,
+        segments=_list(segment),
+    )
 
 
 def _models() -> dict[str, Schema]:

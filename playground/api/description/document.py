@@ -97,7 +97,10 @@ class Described(AutoSchema):
             return None
         found["parameters"] = self._parameters()
         found["responses"] = responses(self.row)
-        if body := found.get("requestBody"):
+        if self.row.body:
+            content = {kind: {"schema": schema} for kind, schema in self.row.body.items()}
+            found["requestBody"] = {"required": True, "content": content}
+        elif body := found.get("requestBody"):
             body["required"] = True
             shown = {name: {"value": value} for name, value in self.row.examples.items()}
             body["content"][JSON]["examples"] = shown
@@ -155,7 +158,9 @@ class Described(AutoSchema):
 
 def responses(row: Operation) -> dict[str, Schema]:
     """What may come back, by status."""
-    good: Schema = {JSON: {"schema": ref(row.answer) if row.answer else {"type": "object"}}}
+    good: Schema = dict(row.files)
+    if row.answer or not row.files:
+        good[JSON] = {"schema": ref(row.answer) if row.answer else {"type": "object"}}
     if row.chunk:
         good["text/event-stream"] = {"schema": _event(row.chunk)}
     refusals = [*row.refusals, *(() if row.public else (401,))]

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import queue, tasks, usage, views
+from ..audio import views as audio
 from ..serializers.ranking import SIDES
+from . import sounds
 from .view import DocumentView
 
 
@@ -16,8 +18,9 @@ from .view import DocumentView
 class Operation:
     """One method of one view. `answer` and `chunk` name schemas of `answers`; `required` are names
     of fields that a body needs, in each way that is enough. Each of `examples` is a body that runs
-    (with a model of that name). `query` are parameters of the address. Without `public`, key mode
-    asks for a key.
+    (with a model of that name). `query` are parameters of the address. `body` is for a view without
+    a serializer: its content type and schema. `files` are answers of other content types than JSON.
+    Without `public`, key mode asks for a key.
     """
 
     id: str
@@ -30,6 +33,8 @@ class Operation:
     refusals: tuple[int, ...] = ()
     public: bool = False
     query: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
 
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
@@ -37,6 +42,7 @@ DOCUMENTS = ["Tea grows on hills.", "Paris is the capital of France.", "A cat sa
 # Placeholders: the default model is for chats.
 EMBEDDER: Mapping[str, Any] = {"model": "my-embedder"}
 RERANKER: Mapping[str, Any] = {"model": "my-reranker"}
+FORM = "multipart/form-data"
 GENERATE = (400, 404, 413, 429, 500, 503, 504)
 
 OPERATIONS: Mapping[type, Operation] = {
@@ -145,6 +151,35 @@ OPERATIONS: Mapping[type, Operation] = {
         answer="Detokenized",
         required=(("tokens",),),
         examples={"three tokens": {"tokens": [1, 2, 3]}},
+        refusals=GENERATE,
+    ),
+    audio.TranscriptionsView: Operation(
+        id="create_transcription",
+        tag="Audio",
+        summary="What is said in a sound, in its own language",
+        answer="Heard",
+        required=(("file",),),
+        body={FORM: sounds.form(languages=True)},
+        files=sounds.heard(),
+        refusals=GENERATE,
+    ),
+    audio.TranslationsView: Operation(
+        id="create_translation",
+        tag="Audio",
+        summary="What is said in a sound, in English",
+        answer="Heard",
+        required=(("file",),),
+        body={FORM: sounds.form(languages=False)},
+        files=sounds.heard(),
+        refusals=GENERATE,
+    ),
+    audio.SpeechView: Operation(
+        id="create_speech",
+        tag="Audio",
+        summary="A text, spoken",
+        required=(("input",),),
+        body={"application/json": sounds.speech()},
+        files=sounds.spoken(),
         refusals=GENERATE,
     ),
     views.ModelsView: Operation(
