@@ -118,6 +118,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Hear one frame; what is wrong with it goes back as an error object."""
+        self.scope["line"].heard()
         if self.closed:
             return
         if not self.pace.allows(time.monotonic()):

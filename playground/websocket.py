@@ -11,6 +11,8 @@ from playground.flow import Doors, Outlet
 from playground.wire import send_now
 
 MAX_FRAME = 2**20
+# Messages that wait for the application before no more are read.
+MOST_UNHEARD = 4
 # "Try again later": what was written was not read.
 WS_TRY_AGAIN = 1013
 # How long the other end may take to read that it is to close, and to agree.
@@ -25,11 +27,12 @@ class WebSocket(WebSocketProtocol):
     """A connection that may be closed with any code, and hears nothing more after that.
 
     It is its transport's producer (Twisted's IPushProducer): while the peer does not take what is
-    written, `is_free` is false and nothing more is heard of it, or answers to what it says would
-    pile up here.
+    written, `is_free` is false. Nothing is read from a peer then, or answers to what it says would
+    pile up here; nor while the application has many of its messages still to hear.
     """
 
     is_free = True
+    _unheard = 0
     # Called when the peer has taken what was written.
     on_free: Callable[[], None] | None = None
 
@@ -44,13 +47,13 @@ class WebSocket(WebSocketProtocol):
         """More than the transport's `bufferSize` waits to be taken."""
         self.is_free = False
         self.outlet.pauseProducing()
-        self.transport.pauseProducing()
+        self._read_or_not()
 
     def resumeProducing(self) -> None:
         """All of it was taken."""
         self.is_free = True
         self.outlet.resumeProducing()
-        self.transport.resumeProducing()
+        self._read_or_not()
         if self.on_free is not None:
             self.on_free()
 
@@ -77,9 +80,22 @@ class WebSocket(WebSocketProtocol):
             send_now(self.transport, frame_head(len(text)) + text)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Drop what a peer goes on sending: a flood must not pile up in the application's queue."""
+        """Hand a message on; what comes once the connection is being closed is dropped."""
         if self.state == self.STATE_OPEN:
+            self._unheard += 1
+            self._read_or_not()
             super().onMessage(payload, isBinary)
+
+    def heard(self) -> None:
+        """The application took one of the messages."""
+        self._unheard -= 1
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        if self.is_free and self._unheard < MOST_UNHEARD:
+            self.transport.resumeProducing()
+        else:
+            self.transport.pauseProducing()
 
     def serverClose(self, code: int | None = None) -> None:
         """Close; autobahn's own method refuses 1003, 1008 and all other codes of the standard."""

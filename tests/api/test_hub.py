@@ -100,6 +100,35 @@ def test_model_is_fetched_with_news_and_served(
     assert whole.headers["x-llms-placement"].startswith("rung=full; engine=vllm; devices=1; est")
 
 
+WISH = """
+from inference.models import CatalogueRow as Row
+card = dict(source="alice/wished", engine="transformers", dtype="float32", found=True)
+Row.objects.create(id="alice/wished", wish="preload", **card)
+"""
+
+
+@pytest.mark.engine
+def test_a_wish_for_a_model_of_the_hub_brings_and_loads_it(
+    pocket_server: RunningServer, hub: Hub
+) -> None:
+    """Preload as the admin asks for it: nobody has to ask a question first."""
+    hub.repos["alice/wished"] = made = pocket()
+    pocket_server.shell(WISH)
+
+    def state() -> str:
+        listed = httpx.get(f"{pocket_server.url}/v1/models/alice/wished").json()
+        return str(listed.get("llms", {}).get("state"))
+
+    wait_until(lambda: state() == "ready", 240, "it was fetched and loaded")
+    assert pocket_server.model("alice/wished")["revision"] == made.commit
+    body = {"model": "alice/wished", "prompt": "The capital of France is", "temperature": 0}
+    answer = httpx.post(pocket_server.url + TEXT, json=body, timeout=60).json()
+    assert answer["choices"][0]["text"] == " Paris."
+    row = "from inference.models import CatalogueRow as Row; Row.objects.get(id='alice/wished')"
+    pocket_server.shell(f"{row}.ask('unload')")
+    wait_until(lambda: state() == "unloaded", 60, "it is gone again")
+
+
 async def test_websocket_hears_how_far_it_is(server: RunningServer, hub: Hub, session: str) -> None:
     hub.repos["alice/slow"] = repo(600_000)
     hub.hold = threading.Event()
