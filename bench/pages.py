@@ -50,9 +50,10 @@ class Page(asyncio.Protocol):
             f"Origin: http://127.0.0.1:{job.port}\r\n"
             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        ).encode() + frame({"type": "hello", "session": f"{number:032d}"})
+        ).encode()
+        self._session = frame({"type": "hello", "session": f"{number:032d}"})
         self._transport: asyncio.Transport | None = None
-        self._upgraded = False
+        self._upgraded = asyncio.Event()
         self._buffer = b""
         self._answer = Answer(0.0)
         self._done: asyncio.Future[Answer] | None = None
@@ -64,6 +65,7 @@ class Page(asyncio.Protocol):
 
     async def ask(self, name: str, question: bytes) -> Answer:
         """Send, wait for the whole answer, and say that it was got."""
+        await self._upgraded.wait()
         assert self._transport is not None
         self._done = asyncio.get_running_loop().create_future()
         self._answer = Answer(time.perf_counter())
@@ -96,13 +98,16 @@ class Page(asyncio.Protocol):
 
     def _frames(self) -> bool:
         """Take whole frames off the buffer; True at the end of the answer."""
-        if not self._upgraded:
+        if not self._upgraded.is_set():
             head, end, rest = self._buffer.partition(b"\r\n\r\n")
             if not end:
                 return False
             if b" 101 " not in head.split(b"\r\n")[0]:
                 raise ValueError(head.decode(errors="replace"))
-            self._upgraded, self._buffer = True, rest
+            assert self._transport is not None
+            self._transport.write(self._session)
+            self._buffer = rest
+            self._upgraded.set()
         ended = False
         while (found := next_frame(self._buffer)) is not None:
             opcode, payload, self._buffer = found

@@ -128,11 +128,14 @@ class Reply:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         self.tokens = 0
-        self.readers: set[Reader] = set()
+        # A tuple, because one may leave while all are told.
+        self.readers: tuple[Reader, ...] = ()
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self._text, self._reasoning = Written(), Written()
         self._calls: list[Mapping[str, Any]] = []
+        # Where somebody stands who has read all.
+        self._end = Place()
         self.waiting: Mapping[str, Any] | None = None
         self.last: Mapping[str, Any] | None = None
         self._read = 0
@@ -145,14 +148,19 @@ class Reply:
     ) -> None:
         """What the model says next; `tokens` is the count so far."""
         self.tokens = tokens
+        if not (text or reasoning or calls):
+            return
+        before = self._end
         if text:
             self._text.write(text)
         if reasoning:
             self._reasoning.write(reasoning)
         if calls:
             self._calls.extend(calls)
-        if text or reasoning or calls:
-            self._tell()
+        self._end = end = Place(self._text.length, self._reasoning.length, len(self._calls))
+        news = News(text, reasoning, calls, tokens, end)
+        for reader in self.readers:
+            reader.hear(news, before)
 
     def wait(self, news: Mapping[str, Any]) -> None:
         """Where the question stands in the queue."""
@@ -191,8 +199,7 @@ class Reply:
         self._bell.set()
 
     def _tell(self) -> None:
-        # One that has heard the end leaves the set.
-        for reader in tuple(self.readers):
+        for reader in self.readers:
             reader.go_on()
 
     # --- reading ---------------------------------------------------------------------------------
@@ -204,16 +211,11 @@ class Reply:
         calls = self._calls[place.calls :]
         if not (text or reasoning or calls):
             return None
-        return News(text, reasoning, calls, self.tokens, self.end_place)
-
-    @property
-    def end_place(self) -> Place:
-        """Where somebody stands who has read all."""
-        return Place(self._text.length, self._reasoning.length, len(self._calls))
+        return News(text, reasoning, calls, self.tokens, self._end)
 
     def has(self, place: Place) -> bool:
         """Whether so much was said at all."""
-        return all(0 <= at <= end for at, end in zip(place, self.end_place, strict=True))
+        return all(0 <= at <= end for at, end in zip(place, self._end, strict=True))
 
 
 class Reader:
@@ -237,38 +239,46 @@ class Reader:
         # The same for every token, so it is written once.
         self._head = b'{"type":"token","id":%b,"text":' % orjson.dumps(reply.asked.name)
 
+    def hear(self, news: News, before: Place) -> None:
+        """What was just said, after `before`: nearly always all that is new."""
+        if self._place is before and self._line.is_free:
+            self._send(news)
+        else:
+            self.go_on()
+
     def go_on(self) -> None:
         """Send what is new, as far as the line takes it."""
-        reply = self.reply
-        while self._line.is_free:
-            if news := reply.since(self._place):
-                self._place = news.at
-                self._line.write(self._frame(news))
-                reply.note_read(news.at)
-            elif reply.last is not None:
-                self._say(reply.last)
-                self.leave()
-                return
-            elif reply.waiting is not self._told and reply.waiting is not None:
-                self._told = reply.waiting
-                self._say({"type": "waiting", **self._told})
-            else:
-                return
+        reply, line = self.reply, self._line
+        if line.is_free and (news := reply.since(self._place)):
+            self._send(news)
+        if not line.is_free:
+            return
+        if reply.last is not None:
+            self._say(reply.last)
+            self.leave()
+        elif reply.waiting is not self._told and reply.waiting is not None:
+            self._told = reply.waiting
+            self._say({"type": "waiting", **self._told})
 
     def leave(self) -> None:
         """Read no more; again is no error."""
-        if self in self.reply.readers:
-            self.reply.readers.discard(self)
+        readers = self.reply.readers
+        if self in readers:
+            self.reply.readers = tuple(each for each in readers if each is not self)
             self._ended(self)
 
+    def _send(self, news: News) -> None:
+        self._place = news.at
+        self._line.write(self._frame(news))
+        self.reply.note_read(news.at)
+
     def _frame(self, news: News) -> bytes:
-        more = b""
-        if news.reasoning:
-            more = b',"reasoning":%b' % orjson.dumps(news.reasoning)
-        if news.calls:
-            more += b',"tool_calls":%b' % orjson.dumps(news.calls)
-        tail = b',"tokens":%d,"at":[%d,%d,%d]}' % (news.tokens, *news.at)
-        return self._head + orjson.dumps(news.text) + more + tail
+        text, reasoning, calls, tokens, at = news
+        more = b',"reasoning":%b' % orjson.dumps(reasoning) if reasoning else b""
+        if calls:
+            more += b',"tool_calls":%b' % orjson.dumps(calls)
+        fields = (self._head, orjson.dumps(text), more, tokens, *at)
+        return b'%b%b%b,"tokens":%d,"at":[%d,%d,%d]}' % fields
 
     def _say(self, fields: Mapping[str, Any]) -> None:
         self._line.write(orjson.dumps({"id": self.reply.asked.name, **fields}))
@@ -314,7 +324,7 @@ class Replies:
         if reply.timer is not None:
             reply.timer.cancel()
             reply.timer = None
-        reply.readers.add(reader)
+        reply.readers += (reader,)
         reader.go_on()
 
     def keep(self, reply: Reply, seconds: float) -> None:

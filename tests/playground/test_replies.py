@@ -58,7 +58,7 @@ class Page:
 
     def reads(self, reply: Reply, place: Place = START) -> Reader:
         reader = Reader(reply, self, place, self.left.append)
-        reply.readers.add(reader)
+        reply.readers += (reader,)
         reader.go_on()
         return reader
 
