@@ -20,6 +20,7 @@ EVIL = "\"'></script></title><img src=x onerror=window.hit=1>{{7*7}}"
 # The forms refuse most of this; what comes from a provider, a command or an older version does not
 # come through a form.
 FILL = """
+import time
 import uuid
 from datetime import timedelta
 from importlib import import_module
@@ -51,24 +52,27 @@ invitation.draw()
 invitation.save()
 row = dict(source=EVIL, engine="echo", notes=EVIL, licence=EVIL, aliases=[EVIL + "2"])
 CatalogueRow.objects.create(id=EVIL, **row)
-UsageRecord.objects.create(
-    request_id=uuid.uuid4(), when=timezone.now(), account="user:%d" % person.pk, key_id=key.pk,
-    group_id=group.pk,
-    model=EVIL, kind=EVIL[:30], prompt_tokens=1, completion_tokens=1, cached_tokens=0,
-    queue_seconds=0, device_seconds=1, outcome="finished",
+used = dict(
+    request_id=uuid.uuid4().hex, when=time.time() - 60, account="user:%d" % person.pk,
+    key_id=key.pk, group_id=group.pk, model=EVIL, kind=EVIL[:30], prompt_tokens=1,
+    completion_tokens=1, cached_tokens=0, queue_seconds=0, device_seconds=1, outcome="finished",
 )
+UsageRecord.objects.settle([used])
 CustomModel.objects.create(
-    name="a" + EVIL[:60], author=person, code=EVIL, requirements=EVIL, notes=EVIL, problem=EVIL,
+    name="evil", author=person, code=EVIL, requirements=EVIL, notes=EVIL, problem=EVIL,
     trace=EVIL, digest="0" * 64,
 )
-node = dict(id="1", parent=None, role="user", content=EVIL)
+nodes = [
+    dict(id="", chosen="1"),
+    dict(id="1", parent="", chosen=None, role="user", content=EVIL),
+]
 Keeping.objects.create(person=person)
-kept = Conversation.objects.create(owner=person, title=EVIL, system=EVIL, nodes=[node], text=EVIL)
-share = Share.objects.create(conversation=kept, title=EVIL, nodes=[node])
+kept = Conversation.objects.create(owner=person, title=EVIL, system=EVIL, nodes=nodes, text=EVIL)
+share = Share.objects.create(conversation=kept, title=EVIL, nodes=nodes)
 LogEntry.objects.log_actions(person.pk, [person, group, key], ADDITION, EVIL)
 session = import_module(settings.SESSION_ENGINE).SessionStore()
 session[SESSION_KEY] = str(person.pk)
-session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[-1]
 session[HASH_SESSION_KEY] = person.get_session_auth_hash()
 session.create()
 print(session.session_key, share.token)
@@ -140,6 +144,7 @@ def links(page: Page, selector: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+@pytest.mark.slow
 def test_names_are_text_in_the_whole_admin(house: RunningServer, staff: Page) -> None:
     """Each list, the form of its first row, and the pages that ask before they delete."""
     assert "onerror" in assert_text(staff, f"{house.url}/admin/")
