@@ -12,10 +12,12 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from huggingface_hub import InferenceClient
 from openai import BadRequestError, InternalServerError, OpenAI
 from PIL import Image
 
@@ -41,6 +43,13 @@ engine_args = {{ tokens_per_second = 20 }}
 [[model]]
 id = "pocket"
 source = {source!r}
+max_num_seqs = 4
+dtype = "float32"
+
+[[model]]
+id = "eyes"
+source = {source!r}
+engine = "transformers"
 max_num_seqs = 4
 dtype = "float32"
 
@@ -91,8 +100,8 @@ def client(seeing: RunningServer) -> Iterator[OpenAI]:
 
 def ask(client: OpenAI, content: Any, **more: Any) -> Any:
     """A few greedy words."""
-    given: Any = {"temperature": 0, "max_tokens": 6} | more
-    return client.chat.completions.create(model="pocket", messages=user(content), **given)
+    given: Any = {"model": "pocket", "temperature": 0, "max_tokens": 6} | more
+    return client.chat.completions.create(messages=user(content), **given)
 
 
 def url(raw: bytes, kind: str = "png") -> str:
@@ -143,6 +152,42 @@ def test_a_picture_may_come_from_a_listed_host(client: OpenAI, site: Site) -> No
     with pytest.raises(BadRequestError) as caught:
         ask(client, look(site.holds("/bomb.png", bomb(60_000))))
     assert caught.value.param == "messages[0].content[1].image_url.url"
+
+
+def test_under_transformers_the_same_is_seen(client: OpenAI, seeing: RunningServer) -> None:
+    """Tokens and odds are those of the other engine; more pictures are more of a prompt."""
+    given = {"logprobs": True, "max_tokens": 1}
+    red, blue = url(drawn("jpeg"), "jpeg"), url(drawn(colour="blue"))
+    for content in ("What is it?", look(red), look(blue), look(red, blue)):
+        ours, theirs = (ask(client, content, model=m, **given) for m in ("eyes", "pocket"))
+        assert ours.usage.prompt_tokens == theirs.usage.prompt_tokens
+        first, second = (each.choices[0].logprobs.content[0] for each in (ours, theirs))
+        assert first.token == second.token
+        assert abs(first.logprob - second.logprob) < 1e-3
+    assert seeing.model("eyes")["engine"] == "transformers"
+
+
+def test_under_transformers_pictures_stream_beside_texts(client: OpenAI) -> None:
+    given = {"model": "eyes", "extra_body": {"chat_template_kwargs": {"enable_thinking": False}}}
+    contents = [look(url(drawn())), "What is it?", look(url(drawn(colour="blue")), url(drawn()))]
+    alone = [ask(client, each, **given).choices[0].message.content for each in contents]
+    with ThreadPoolExecutor() as pool:
+        several = [pool.submit(streamed, client, each, **given) for each in contents]
+        assert [each.result() for each in several] == alone
+
+
+def streamed(client: OpenAI, content: Any, **given: Any) -> str:
+    """The text of a streamed answer."""
+    chunks = ask(client, content, stream=True, **given)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+
+
+def test_under_transformers_hugging_faces_client_sees(seeing: RunningServer) -> None:
+    hub = InferenceClient(f"{seeing.url}/hf/models/eyes", timeout=120)
+    said = hub.chat_completion(user(look(url(drawn()))), max_tokens=4)
+    assert said.usage.completion_tokens == 4
+    blind = hub.chat_completion(user("What is it?"), max_tokens=4)
+    assert said.usage.prompt_tokens > blind.usage.prompt_tokens + 3
 
 
 def test_thoughts_have_two_names_and_are_no_content(client: OpenAI) -> None:
@@ -203,12 +248,14 @@ BAD = {
 }
 
 
-def test_what_is_no_picture_is_refused(client: OpenAI, seeing: RunningServer) -> None:
-    with unharmed(seeing, "pocket"):
+@pytest.mark.parametrize("model", ["pocket", "eyes"])
+def test_what_is_no_picture_is_refused(client: OpenAI, seeing: RunningServer, model: str) -> None:
+    ask(client, "hello", model=model)
+    with unharmed(seeing, model):
         for name, raw in BAD.items():
             pictures = [url(raw)] * (4 if "four" in name else 1)
             with pytest.raises(BadRequestError) as caught:
-                ask(client, look(*pictures), stream=True)
+                ask(client, look(*pictures), stream=True, model=model)
             assert (caught.value.param or "").startswith("messages"), name
 
 
