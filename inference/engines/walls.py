@@ -7,6 +7,8 @@ model runs in the server itself (its tokenizer, for texts) is never such code.
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +33,7 @@ class WalledWorker(Supervisor):
 
     def __init__(self, card: ModelCard, resources: Resources) -> None:
         self._log = resources.log
+        self._source = Path(resources.source)
         self._limits = _limits(resources)
         self._watching: asyncio.Task[None] | None = None
         self._refusal = _refusal(resources)
@@ -39,7 +42,7 @@ class WalledWorker(Supervisor):
 
     def check(self) -> None:
         """Raise LoadFailed where there is no jail for it. Blocks."""
-        if reason := self._refusal or jail.problem():
+        if reason := self._refusal or jail.problem() or _unreadable(self._source):
             raise LoadFailed(f"It comes with code of its own, which runs only in a jail. {reason}")
 
     def watch(self) -> None:
@@ -73,6 +76,16 @@ def _refusal(resources: Resources) -> str:
     if not Path(resources.source).is_dir():
         return "Its files are not on this machine."
     return ""
+
+
+def _unreadable(source: Path) -> str:
+    """Root hands over to nobody, who has to read the files."""
+    if os.geteuid() != 0:
+        return ""
+    closed = [file for file in source.rglob("*") if not file.stat().st_mode & stat.S_IROTH]
+    if not closed:
+        return ""
+    return f"There its files are read by nobody: chmod -R a+rX the folder of `{closed[0].name}`."
 
 
 def _inside(resources: Resources, limits: jail.Limits) -> jail.Jail:

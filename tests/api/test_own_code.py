@@ -61,6 +61,8 @@ def house(make_server: MakeServer, tmp_path_factory: pytest.TempPathFactory) -> 
     config |= {"model_type": "own", "architectures": ["OwnModel"], "auto_map": classes}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text(CODE)
+    for file in folder.iterdir():
+        file.chmod(0o644)
     (root / "cards.toml").write_text(CARDS.format(source=str(folder)))
     return make_server({"CATALOGUE": str(root / "cards.toml")})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -194,6 +195,16 @@ async def test_without_a_jail_it_does_not_load(
         async with started(replace(card, trust_remote_code=True), log):
             pass
     assert not log.exists()
+
+
+@pytest.mark.jail
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands over to somebody else")
+async def test_files_that_nobody_may_read_are_told_so(plain: Path, tmp_path: Path) -> None:
+    card = own(plain, tmp_path / "repository", 9, tmp_path / "secret")
+    (tmp_path / "repository" / "tokenizer.json").chmod(0o600)
+    with pytest.raises(LoadFailed, match=r"chmod -R a\+rX the folder of `tokenizer.json`"):
+        async with started(replace(card, trust_remote_code=True), tmp_path / "log"):
+            pass
 
 
 @pytest.mark.parametrize("engine", ["vllm", "echo", "custom"])
