@@ -1,6 +1,7 @@
 // Conversations that a person keeps: the list beside the page, and saving while one goes on.
 
 import { copies, icon } from "./clipboard.js";
+import { WIDE } from "./panel.js";
 import { made } from "./words.js";
 import { textOf } from "./tree.js";
 
@@ -170,6 +171,8 @@ export class History extends EventTarget {
       this.dispatchEvent(new CustomEvent("open", { detail: { nodes, system } }));
       this.current = { id, version };
       this.#mark();
+      // What was chosen is under the list.
+      if (!WIDE.matches) this.#open(false);
     });
   }
 

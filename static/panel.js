@@ -3,7 +3,8 @@
 
 import { controls, SHOWN_FIRST } from "./controls.js";
 
-const WIDE = matchMedia("(min-width: 64rem)");
+// Else panels lie over the conversation.
+export const WIDE = matchMedia("(min-width: 64rem)");
 
 export class Panel {
   #panel = document.getElementById("panel");

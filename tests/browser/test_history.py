@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import PHONE, OpenPage
 from tests.browser.test_conversation import answers, ask, finished
 from tests.browser.test_people import sign_up
 from tests.conftest import MakeServer
@@ -85,6 +85,18 @@ def test_conversations_are_found_opened_renamed_and_deleted(
     expect(page.locator("#kept .title")).to_have_text(["about owls"])
     expect(page.locator("#empty")).to_be_visible()
     assert page.evaluate("window.hit") is None
+
+
+def test_on_a_phone_the_list_gives_way_to_what_was_chosen(person: OpenPage) -> None:
+    page = person("walker")
+    keep(page)
+    ask(page, "about owls")
+    finished(page)
+    expect(page.locator("#kept li")).to_have_count(1)
+    page.set_viewport_size(PHONE)
+    page.locator("#kept .title").click()
+    expect(page.locator("#history")).to_be_hidden()
+    expect(answers(page)).to_be_visible()
 
 
 def test_a_shared_conversation_is_read_by_a_stranger_until_the_link_ends(

@@ -239,6 +239,19 @@ def test_what_vllm_does_not_know_goes_to_transformers(tag: str) -> None:
         card_of(odd, vllm_tasks(), transformers_classes())
 
 
+def test_whoever_sees_and_speaks_is_chatted_with_under_transformers_too() -> None:
+    kind = "KOSMOS2ForConditionalGeneration"
+    known = frozenset({kind})
+    sees = {"architectures": [kind], "vision_config": {}}
+    for config, task in (
+        (sees, "text-generation"),
+        ({"architectures": [kind]}, "image-text-to-text"),
+    ):
+        one = found({WEIGHTS: 1}, pipeline_tag="image-text-to-text", config=config)
+        card = card_of(one, {}, known)
+        assert (card.task, card.engine) == (task, "transformers")
+
+
 def test_engines_tables_are_read() -> None:
     assert "text-generation" in vllm_tasks()["Qwen3ForCausalLM"]
     assert {"BertForTokenClassification", "ViTForImageClassification"} <= transformers_classes()
