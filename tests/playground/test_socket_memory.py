@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,12 @@ MIB = 2**20
 PAGES = 8
 MOST_BYTES = 32 * MIB
 
-Attack = Callable[[ClientConnection], Awaitable[None]]
+Attack = Callable[[RunningServer], Awaitable[None]]
+HANDSHAKE = (
+    "GET /ws/chat HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,55 +44,63 @@ async def page(server: RunningServer) -> AsyncIterator[ClientConnection]:
         yield socket
 
 
-async def raw(socket: ClientConnection, data: bytes) -> None:
-    """Bytes as they are, until the server has heard enough."""
-    for start in range(0, len(data), MIB):
-        if socket.transport.is_closing():
-            return
-        socket.transport.write(data[start : start + MIB])
-        await socket.drain()
+async def raw(server: RunningServer, pieces: Iterable[bytes]) -> None:
+    """Bytes as they are, after a handshake, until the server has heard enough."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(HANDSHAKE.format(port=server.port).encode())
+    await reader.readuntil(b"\r\n\r\n")
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+    finally:
+        writer.transport.abort()
 
 
-async def endless_frame(socket: ClientConnection) -> None:
+async def endless_frame(server: RunningServer) -> None:
     """64 MiB of a frame that says it has 1 GiB."""
-    await raw(socket, b"\x81\xff" + (2**30).to_bytes(8, "big") + bytes(4))
-    await raw(socket, b"x" * (64 * MIB))
+    head = b"\x81\xff" + (2**30).to_bytes(8, "big") + bytes(4)
+    await raw(server, [head, *[b"x" * MIB] * 64])
 
 
-async def endless_message(socket: ClientConnection) -> None:
+async def endless_message(server: RunningServer) -> None:
     """64 frames of 1 MiB that are one message."""
-    for number in range(64):
-        head = b"\x01" if number == 0 else b"\x00"
-        await raw(socket, head + b"\xff" + MIB.to_bytes(8, "big") + bytes(4) + b"x" * MIB)
+    frame = b"\xff" + MIB.to_bytes(8, "big") + bytes(4) + b"x" * MIB
+    await raw(server, [b"\x01" + frame, *[b"\x00" + frame] * 63])
 
 
-async def two_megabytes(socket: ClientConnection) -> None:
-    await socket.send("x" * (2 * MIB))
-    await heard_to_its_end(socket)
+async def two_megabytes(server: RunningServer) -> None:
+    async with page(server) as socket:
+        await socket.send("x" * (2 * MIB))
+        await heard_to_its_end(socket)
 
 
-async def flood(socket: ClientConnection) -> None:
-    for _ in range(1000):
-        await socket.send(json.dumps({"type": "models", "more": "x" * 10_000}))
-    await heard_to_its_end(socket)
+async def flood(server: RunningServer) -> None:
+    async with page(server) as socket:
+        for _ in range(1000):
+            await socket.send(json.dumps({"type": "models", "more": "x" * 10_000}))
+        await heard_to_its_end(socket)
 
 
-async def broken_text(socket: ClientConnection) -> None:
-    await socket.send(b'{"type": "' + b"\xff" * 100_000 + b'"}', text=True)
-    await heard_to_its_end(socket)
+async def broken_text(server: RunningServer) -> None:
+    async with page(server) as socket:
+        await socket.send(b'{"type": "' + b"\xff" * 100_000 + b'"}', text=True)
+        await heard_to_its_end(socket)
 
 
-async def deep_json(socket: ClientConnection) -> None:
-    for _ in range(5):
-        await socket.send("[" * (MIB - 1))
-        assert json.loads(await socket.recv())["error"]["code"] == "invalid_json"
+async def deep_json(server: RunningServer) -> None:
+    async with page(server) as socket:
+        for _ in range(5):
+            await socket.send("[" * (MIB - 1))
+            assert json.loads(await socket.recv())["error"]["code"] == "invalid_json"
 
 
-async def deaf(socket: ClientConnection) -> None:
+async def deaf(server: RunningServer) -> None:
     """Ask again and again and read nothing."""
-    socket.transport.pause_reading()
-    for _ in range(90):
-        await socket.send(json.dumps({"type": "models", "more": "x" * 10_000}))
+    async with page(server) as socket:
+        socket.transport.pause_reading()
+        for _ in range(90):
+            await socket.send(json.dumps({"type": "models", "more": "x" * 10_000}))
 
 
 ATTACKS: list[Attack] = [
@@ -109,12 +122,9 @@ async def heard_to_its_end(socket: ClientConnection) -> None:
 
 async def attack(server: RunningServer, how: Attack) -> None:
     """One page of many, until it is thrown out or has said all."""
-    async with page(server) as socket:
-        try:
-            await how(socket)
-        except (ConnectionClosed, ConnectionError):
-            # Thrown out while it still spoke.
-            return
+    # Thrown out while it still spoke.
+    with suppress(ConnectionClosed, ConnectionError):
+        await how(server)
 
 
 def memory(server: RunningServer, which: str) -> int:

@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.abstract import FileDescriptor
 
 from bench.pages import TEXT, next_frame
+from playground.flow import Outlet
 from playground.websocket import WebSocket
 
 
@@ -47,10 +48,11 @@ def line() -> Line:
 
 
 @pytest.fixture
-def socket(line: Line) -> WebSocket:
+async def socket(line: Line) -> WebSocket:
     """A connection after its handshake."""
     found: Any = WebSocket()
     found.transport, found.state = line, WebSocket.STATE_OPEN
+    found.outlet = Outlet(line, found._stalled)
     line.registerProducer(found, True)
     return found
 
@@ -67,13 +69,15 @@ def texts(data: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 65_535, 65_536, 300_000])
-def test_a_text_of_any_length_is_one_frame(socket: WebSocket, line: Line, length: int) -> None:
+async def test_a_text_of_any_length_is_one_frame(
+    socket: WebSocket, line: Line, length: int
+) -> None:
     line.room = 2**20
     socket.write(b"x" * length)
     assert texts(line.taken) == [b"x" * length]
 
 
-def test_what_is_not_taken_is_bounded_and_goes_on_when_there_is_room(
+async def test_what_is_not_taken_is_bounded_and_goes_on_when_there_is_room(
     socket: WebSocket, line: Line
 ) -> None:
     freed: list[bool] = []
@@ -97,7 +101,7 @@ def test_what_is_not_taken_is_bounded_and_goes_on_when_there_is_room(
     assert texts(line.taken) == [*said, b"the end"]
 
 
-def test_nothing_is_written_once_it_is_being_closed(socket: WebSocket, line: Line) -> None:
+async def test_nothing_is_written_once_it_is_being_closed(socket: WebSocket, line: Line) -> None:
     line.room = 100
     socket.state = WebSocket.STATE_CLOSING
     socket.write(b"too late")
