@@ -215,7 +215,10 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.boolean("SECURE_COOKIES")
 # --- the API -------------------------------------------------------------------------------------
 AUTH_MODE = env.choice("AUTH_MODE", "open", ("open", "key"))
 ALIAS_UNKNOWN = env.choice("ALIAS_UNKNOWN", "off", ("off", "default"))
-TRUSTED_PROXIES = tuple(env.listing("TRUSTED_PROXIES"))
+TRUSTED_PROXIES = tuple(env.networks("TRUSTED_PROXIES"))
+# Who may read /metrics: who asks from these addresses, and whoever has this token.
+METRICS_ALLOW = tuple(env.networks("METRICS_ALLOW", "127.0.0.0/8,::1"))
+METRICS_TOKEN = env.text("METRICS_TOKEN")
 # Origins whose pages may call the API from a browser; "*" for all.
 CORS_ORIGINS = tuple(env.listing("CORS_ORIGINS"))
 MAX_BODY_BYTES = int(env.number("MAX_BODY_BYTES", 20 * 2**20, least=1024))
@@ -302,11 +305,21 @@ CUSTOM_SECONDS = env.number("CUSTOM_SECONDS", 60, least=0.1)
 CUSTOM_LOAD_SECONDS = env.number("CUSTOM_LOAD_SECONDS", 600, least=0.1)
 CUSTOM_WHEELS = env.text("CUSTOM_WHEELS")
 
+# Lines for people or for programs; and whether each request that asked a model is one.
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+LOG_REQUESTS = env.boolean("LOG_REQUESTS")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {
+        "text": {
+            "class": "playground.logs.TextFormatter",
+            "format": "{asctime} {levelname} {name}{whose}: {message}",
+            "style": "{",
+        },
+        "json": {"class": "playground.logs.JsonFormatter"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     # Django logs every 5xx answer, a 503 of /readyz too: only those with a traceback are news.
     "filters": {
         "with_traceback": {

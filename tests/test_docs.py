@@ -25,7 +25,7 @@ ADDRESS = "http://127.0.0.1:8000"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-READERS = {"text", "number", "boolean", "choice", "listing"}
+READERS = {"text", "number", "boolean", "choice", "listing", "networks"}
 
 
 def named(text: str) -> set[str]:
