@@ -210,7 +210,14 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.boolean("SECURE_COOKIES")
+# Whether people come by HTTPS alone, to a proxy that says so in X-Forwarded-Proto: then cookies
+# never travel otherwise, pages that were asked for otherwise send there, and browsers remember.
+HTTPS = env.boolean("HTTPS")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = int(env.number("HSTS_SECONDS", 31_536_000)) if HTTPS else 0
+# Other hosts below ours, and the lists that browsers ship, are not this server's to decide on.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # --- the API -------------------------------------------------------------------------------------
 AUTH_MODE = env.choice("AUTH_MODE", "open", ("open", "key"))
