@@ -74,7 +74,8 @@ class Nginx:
 
     def _answers(self) -> bool:
         try:
-            return self.client().get("/healthz").status_code == 200
+            with self.client() as client:
+                return client.get("/healthz").status_code == 200
         except httpx.TransportError:
             return False
 
