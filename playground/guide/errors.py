@@ -11,7 +11,7 @@ from playground.errors import TABLE, UNEXPECTED
 
 # What to do about it. The same for all codes of a status.
 ADVICE = {
-    400: "Mend the request; asked again it fails again. `param` names the field.",
+    400: "Mend the request; asked again it fails again. The error’s param names the field.",
     401: "Send a key that is good: Authorization: Bearer sk-llms-…",
     403: "Ask the staff of this server.",
     404: "Look the name up: GET /v1/models lists what your key opens.",
