@@ -1,4 +1,4 @@
-"""The pages below /docs: read on every screen, in both colours, by machines; programs are copied."""
+"""The pages below /docs: on every screen, in both colours, read by machines; programs copied."""
 
 from __future__ import annotations
 
