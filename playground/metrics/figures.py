@@ -9,7 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from inference import InferenceService, Overview
@@ -51,14 +56,46 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family of figures."""
-        self._counts.keep_only(self._snapshot.models)
-        yield from self._counts.registry.collect()
+        yield from self._requests()
         yield from self._process.collect()
         yield from self._house()
         yield from self._queues()
         yield from self._copies()
         yield from self._memory()
         yield from self._switches()
+
+    def _requests(self) -> Iterator[Metric]:
+        """What was asked since the start."""
+        requests = CounterMetricFamily(
+            "llms_requests",
+            "Requests that asked a model and ended, by outcome.",
+            labels=["model", "outcome"],
+        )
+        tokens = CounterMetricFamily(
+            "llms_tokens",
+            "Tokens: of prompts (cached: those of them that a cache had), and of answers.",
+            labels=["model", "of"],
+        )
+        device_seconds = CounterMetricFamily(
+            "llms_device_seconds", "Requests' parts of the devices' time.", labels=["model"]
+        )
+        waits = HistogramMetricFamily(
+            "llms_queue_wait_seconds", "How long requests waited for their turn.", labels=["model"]
+        )
+        firsts = HistogramMetricFamily(
+            "llms_time_to_first_token_seconds",
+            "From the question to the first piece of its answer, the wait included.",
+            labels=["model"],
+        )
+        for model, sums in self._counts.of(self._snapshot.models):
+            for outcome, count in list(sums.outcomes.items()):
+                requests.add_metric([model, outcome], count)
+            for of, count in sums.tokens.items():
+                tokens.add_metric([model, of], count)
+            device_seconds.add_metric([model], sums.device_seconds)
+            waits.add_metric([model], sums.waits.buckets(), sums.waits.sum)
+            firsts.add_metric([model], sums.firsts.buckets(), sums.firsts.sum)
+        yield from (requests, tokens, device_seconds, waits, firsts)
 
     def _house(self) -> Iterator[Metric]:
         found = self._snapshot
