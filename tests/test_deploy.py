@@ -145,7 +145,7 @@ def test_people_sign_in_and_chat_through_the_proxy(nginx: Shipped) -> None:
         assert json.loads(line.recv(timeout=20))["type"] == "models"
         asked = {"type": "chat", "id": "a", "model": "echo", "messages": user("hello there")}
         line.send(json.dumps(asked))
-        kinds = []
+        kinds: list[str] = []
         while not kinds or kinds[-1] not in ("done", "error"):
             kinds.append(json.loads(line.recv(timeout=20))["type"])
     assert kinds[-1] == "done"

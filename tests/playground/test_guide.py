@@ -69,7 +69,13 @@ def executed(name: str, program: str, model: str, old_python: Path) -> str:
         assert chat["max_tokens"] > 0
         given = f"base_url={found['api_url']!r}, api_key='any-key'"
         return run(python, "-c", OPENAI.format(given, chat["name"]))
-    if name.startswith("curl"):
+    if name == "curl_stream":
+        events = run("bash", "-euo", "pipefail", "-c", program).split("\n\n")
+        assert "data: [DONE]" in events
+        texts = [each.removeprefix("data: ") for each in events if each.startswith("data: {")]
+        deltas = [json.loads(text)["choices"][0]["delta"] for text in texts]
+        return "".join(each.get("content") or "" for each in deltas)
+    if name == "curl":
         return run("bash", "-euo", "pipefail", "-c", program)
     if name in ("fetch", "openai_node"):
         # Modules find packages from where their file is.
