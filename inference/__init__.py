@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inference import custom, errors, requests
+    from inference import checkup, custom, errors, requests
     from inference.answer import Answer
     from inference.catalogue import ModelCard
     from inference.service import InferenceService, get_service
@@ -37,6 +37,7 @@ __all__ = [
     "Overview",
     "Queued",
     "Waiting",
+    "checkup",
     "custom",
     "errors",
     "get_service",

@@ -69,7 +69,7 @@ def visible_devices(cpu_memory_bytes: int = 0, cpu_dtype: str = "auto") -> list[
     gpus = _nvidia_gpus()
     if gpus:
         return gpus
-    total = _memory_limit()
+    total = memory_limit()
     usable = cpu_memory_bytes or int(total * CPU_SHARE)
     slow = cpu_dtype == "auto" and not _has_bf16(Path("/proc/cpuinfo").read_text())
     dtype = "float32" if slow or cpu_dtype == "float32" else ""
@@ -83,7 +83,7 @@ def sleep_memory_bytes(asked: int, devices: Sequence[Device]) -> int:
     """
     if asked or all(device.kind == "cpu" for device in devices):
         return asked
-    return int(min(_meminfo("MemAvailable"), _memory_limit()) * SLEEP_SHARE)
+    return int(available_memory() * SLEEP_SHARE)
 
 
 def _nvidia_gpus() -> list[Device]:
@@ -114,13 +114,18 @@ def _measured_bandwidth() -> float:
     return PROBED_BYTES / (time.perf_counter() - began)
 
 
-def _memory_limit() -> int:
+def memory_limit() -> int:
     """Bytes of memory: the machine's, or the container's where that is less."""
     total = _meminfo("MemTotal")
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
         return min(total, int(text))
     return total
+
+
+def available_memory() -> int:
+    """Bytes of memory that programs may still take."""
+    return min(_meminfo("MemAvailable"), memory_limit())
 
 
 def _meminfo(name: str) -> int:

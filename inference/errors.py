@@ -79,11 +79,11 @@ class ModelRefused(RequestError):
 
 
 class UnsafeFormat(ModelRefused):
-    """Its weights are there only in a format that runs code when it is read."""
+    """The model's weights are there only in a format that runs code when it is read."""
 
 
 class UnsafeCode(ModelRefused):
-    """It brings code of its own, and its card does not say that this may run."""
+    """The model brings code of its own, and its card does not say that this may run."""
 
 
 class UnsupportedModel(ModelRefused):
@@ -91,11 +91,11 @@ class UnsupportedModel(ModelRefused):
 
 
 class ModelTooLarge(ModelRefused):
-    """There is no way to make it fit, or it is larger than the operator allows."""
+    """There is no way to make the model fit, or it is larger than the operator allows."""
 
 
 class LicenceRefused(ModelRefused):
-    """Its licence is not one of those that the operator agreed to, or nobody agreed to it yet."""
+    """The model's licence is not one that the operator agreed to, or nobody agreed to it yet."""
 
 
 class Refused(InferenceError):
@@ -111,7 +111,7 @@ class QueueFull(Refused):
 
 
 class AccountQueueFull(Refused):
-    """The caller's own queue places are used up; `limit` is how many there are."""
+    """The caller's own queue places are used up. There are `limit` of them."""
 
     def __init__(self, message: str, retry_after: int = 5, limit: int = 0) -> None:
         super().__init__(message, retry_after)

@@ -144,6 +144,10 @@ class InferenceService:
         self._adopt(card)
         return card
 
+    def model_ids(self) -> frozenset[str]:
+        """The ids of all cards."""
+        return frozenset(self._catalogue.cards)
+
     def models(self) -> list[ModelStatus]:
         """Every card and how its model is doing, in the catalogue's order."""
         return [self._board.status(card) for card in self._catalogue.cards.values()]

@@ -15,7 +15,7 @@ from inference.placement import free_bytes
 from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
 from inference.sizing import Weights
-from inference.switches import Switch, took
+from inference.switches import Switch, SwitchTotal, took
 from inference.tasks import capabilities
 
 _BEST_FIRST = (
@@ -179,13 +179,14 @@ class SwitchTimes:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All of it at a glance; `coming` in the order in which they come."""
+    """All of it at a glance; `coming` in the order in which they come, `totals` since the start."""
 
     rooms: tuple[Room, ...]
     residents: tuple[Resident, ...]
     coming: tuple[Coming, ...]
     switches: tuple[SwitchTimes, ...]
     downloads: tuple[Download, ...] = ()
+    totals: tuple[SwitchTotal, ...] = ()
 
 
 class Board:
@@ -311,6 +312,7 @@ class Board:
             ),
             tuple(self._switches()),
             tuple(self._download(flight) for flight in self._downloads.flights.values()),
+            tuple(each for each in self._fleet.switches.totals() if each.model in scheduler.models),
         )
 
     def _download(self, flight: Flight) -> Download:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -22,15 +23,35 @@ class Switch:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SwitchTotal:
+    """All switches of one of KINDS since the start, those that failed apart from the others."""
+
+    model: str
+    kind: str
+    failed: bool
+    count: int
+    seconds: float
+
+
 class Switches:
-    """The last so many of each model."""
+    """The last so many of each model, and sums of all."""
 
     def __init__(self) -> None:
         self._of: dict[str, deque[Switch]] = {}
+        self._sums: dict[tuple[str, str, bool], tuple[int, float]] = {}
 
     def add(self, switch: Switch) -> None:
         """Remember one, and forget the oldest of its model."""
         self._of.setdefault(switch.model, deque(maxlen=REMEMBERED)).append(switch)
+        key = (switch.model, switch.kind, bool(switch.why))
+        count, seconds = self._sums.get(key, (0, 0.0))
+        self._sums[key] = (count + 1, seconds + switch.seconds)
+
+    def totals(self) -> Iterator[SwitchTotal]:
+        """The sums."""
+        for key, sums in self._sums.items():
+            yield SwitchTotal(*key, *sums)
 
     def of(self, model: str) -> tuple[Switch, ...]:
         """Those of a model, oldest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -47,6 +48,19 @@ def boolean(name: str, default: bool = False) -> bool:
 def listing(name: str, default: str = "") -> list[str]:
     """The variable as a comma-separated list, without empty entries."""
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def networks(name: str, default: str = "") -> list[str]:
+    """The variable as a list of addresses and networks (`10.0.0.0/8`)."""
+    found = listing(name, default)
+    for each in found:
+        try:
+            ipaddress.ip_network(each, strict=False)
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"{name} has {each!r}, which is neither an address nor a network."
+            ) from None
+    return found
 
 
 def secret_key(folder: Path) -> str:

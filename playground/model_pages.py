@@ -17,11 +17,9 @@ from django.views.decorators.http import require_safe
 
 from inference import ModelStatus, get_service
 from inference.errors import ModelNotFound
-from playground.accounts.access import Caller
 from playground.api.hf.forms import forms
 from playground.api.views import live_body
-from playground.errors import BadKey
-from playground.visitors import visitor
+from playground.visitors import looking
 
 # Pictures, sounds and films that are asked about and answered are shown by the browser from its own
 # memory. Nothing here is ever made of markup, so no policy may make any.
@@ -76,25 +74,14 @@ def model(request: HttpRequest, model_id: str) -> HttpResponse:
     return render(request, "model.html", context)
 
 
-async def _caller(request: HttpRequest) -> Caller | None:
-    """Who looks; None for somebody who may not ask anything."""
-    user = await request.auser()
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
-    peer = request.META.get("REMOTE_ADDR", "")
-    try:
-        return await visitor(user.pk if user.is_authenticated else None, peer, forwarded)
-    except BadKey:
-        return None
-
-
 async def _open_to(request: HttpRequest) -> list[ModelStatus]:
-    caller = await _caller(request)
+    caller = await looking(request)
     found = get_service().models()
     return [each for each in found if caller and caller.terms_for(each.card.id)]
 
 
 async def _status(request: HttpRequest, name: str) -> ModelStatus | None:
-    caller = await _caller(request)
+    caller = await looking(request)
     try:
         found = get_service().model_status(name)
     except ModelNotFound:

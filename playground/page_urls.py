@@ -5,6 +5,7 @@ from django.urls import path
 from playground import account_page, model_pages, people, usage_page, views
 from playground.conversations import views as conversations
 from playground.custom import views as custom
+from playground.guide import views as guide
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -27,5 +28,9 @@ urlpatterns = [
     path("conversations/<uuid:pk>", conversations.conversation, name="conversation"),
     path("conversations/<uuid:pk>/share", conversations.share, name="share"),
     path("shared/<str:token>", conversations.shared, name="shared"),
+    path("docs", guide.quick_start, name="docs"),
+    path("docs/waiting", guide.waiting, name="docs-waiting"),
+    path("docs/limits", guide.limits, name="docs-limits"),
+    path("docs/errors", guide.errors, name="docs-errors"),
     path("docs/api", views.api_docs, name="api-docs"),
 ]

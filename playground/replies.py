@@ -18,6 +18,7 @@ from playground.accounts.usage import Meter, metered
 from playground.answers import Reply
 from playground.errors import error_body
 from playground.finding import may_add
+from playground.logs import REQUEST_ID
 
 NEWS_SECONDS = 0.5
 
@@ -99,6 +100,7 @@ class Tally:
 
 async def answer(reply: Reply, caller: Caller, request: requests.GenerateRequest) -> None:
     """Answer one question, to its end, its failure or its stop."""
+    REQUEST_ID.set(f"req_{request.request_id}")
     tally, model = Tally(time.monotonic()), request.model
     meter: Meter | None = None
     try:
@@ -118,7 +120,7 @@ async def answer(reply: Reply, caller: Caller, request: requests.GenerateRequest
         cost = meter.device_seconds if meter else 0.0
         reply.end(type="done", model=model, **tally.stopped(cost))
     except Exception as exc:
-        reply.end(type="error", **error_body(exc))
+        reply.end(type="error", **error_body(exc, request.request_id))
     else:
         reply.end(type="done", model=model, **tally.finished(meter.device_seconds))
 

@@ -35,6 +35,8 @@ from playground.accounts.usage import recorder
 from playground.api.places import places
 from playground.asgi import application, is_api
 from playground.flow import limit_send_buffer
+from playground.logs import log_request
+from playground.metrics.counts import counts
 from playground.reconcile import Reconciler
 from playground.websocket import set_up
 from playground.wire import Factory
@@ -80,6 +82,9 @@ class Server(DaphneServer):
 
     async def _start(self) -> None:
         ledger.restore(await asyncio.to_thread(settled_use))
+        recorder.listen(counts.add)
+        if settings.LOG_REQUESTS:
+            recorder.listen(log_request)
         recorder.start()
         directory.listen(lambda: recorder.call_off(lambda who: not directory.still_in(who)))
         directory.start()

@@ -87,8 +87,10 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": dj_database_url.config(
-        default=f"sqlite:///{LLMS_DATA / 'db.sqlite3'}", conn_max_age=600, conn_health_checks=True
+    "default": dj_database_url.parse(
+        env.text("DATABASE_URL", f"sqlite:///{LLMS_DATA / 'db.sqlite3'}"),
+        conn_max_age=600,
+        conn_health_checks=True,
     )
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -210,12 +212,22 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.boolean("SECURE_COOKIES")
+# Whether people come by HTTPS alone, to a proxy that says so in X-Forwarded-Proto: then cookies
+# never travel otherwise, pages that were asked for otherwise send there, and browsers remember.
+HTTPS = env.boolean("HTTPS")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = int(env.number("HSTS_SECONDS", 31_536_000)) if HTTPS else 0
+# Other hosts below ours, and the lists that browsers ship, are not this server's to decide on.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # --- the API -------------------------------------------------------------------------------------
 AUTH_MODE = env.choice("AUTH_MODE", "open", ("open", "key"))
 ALIAS_UNKNOWN = env.choice("ALIAS_UNKNOWN", "off", ("off", "default"))
-TRUSTED_PROXIES = tuple(env.listing("TRUSTED_PROXIES"))
+TRUSTED_PROXIES = tuple(env.networks("TRUSTED_PROXIES"))
+# Who may read /metrics: who asks from these addresses, and whoever has this token.
+METRICS_ALLOW = tuple(env.networks("METRICS_ALLOW", "127.0.0.0/8,::1"))
+METRICS_TOKEN = env.text("METRICS_TOKEN")
 # Origins whose pages may call the API from a browser; "*" for all.
 CORS_ORIGINS = tuple(env.listing("CORS_ORIGINS"))
 MAX_BODY_BYTES = int(env.number("MAX_BODY_BYTES", 20 * 2**20, least=1024))
@@ -302,11 +314,21 @@ CUSTOM_SECONDS = env.number("CUSTOM_SECONDS", 60, least=0.1)
 CUSTOM_LOAD_SECONDS = env.number("CUSTOM_LOAD_SECONDS", 600, least=0.1)
 CUSTOM_WHEELS = env.text("CUSTOM_WHEELS")
 
+# Lines for people or for programs; and whether each request that asked a model is one.
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+LOG_REQUESTS = env.boolean("LOG_REQUESTS")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {
+        "text": {
+            "class": "playground.logs.TextFormatter",
+            "format": "{asctime} {levelname} {name}{whose}: {message}",
+            "style": "{",
+        },
+        "json": {"class": "playground.logs.JsonFormatter"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     # Django logs every 5xx answer, a 503 of /readyz too: only those with a traceback are news.
     "filters": {
         "with_traceback": {

@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 
 from playground import probes
 from playground.api.urls import root_patterns
+from playground.metrics.views import MetricsView
 
 admin.site.site_header = admin.site.site_title = "LLMs for all"
 admin.site.index_title = "Administration"
@@ -18,6 +19,7 @@ handler500 = "playground.views.server_error"
 urlpatterns = [
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
+    path("metrics", MetricsView.as_view()),
     *root_patterns,
     re_path(r"^v1/audio/", include("playground.api.audio.urls")),
     re_path(r"^v1(?:/|\Z)", include("playground.api.urls")),

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.http import HttpRequest
 
 from playground.accounts.access import Caller
 from playground.accounts.directory import directory
@@ -40,6 +41,17 @@ async def caller_of(scope: Scope) -> Caller:
     peer = (scope.get("client") or ("",))[0]
     forwarded = header(scope, b"x-forwarded-for")
     return await visitor(user.pk if user.is_authenticated else None, peer, forwarded)
+
+
+async def looking(request: HttpRequest) -> Caller | None:
+    """Who looks at a page; None for somebody who may not ask anything."""
+    user = await request.auser()
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    peer = request.META.get("REMOTE_ADDR", "")
+    try:
+        return await visitor(user.pk if user.is_authenticated else None, peer, forwarded)
+    except BadKey:
+        return None
 
 
 async def visitor(user_id: int | None, peer: str, forwarded: str) -> Caller:

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from inference import Overview
 from inference.catalogue import CARD_FIELDS
 from playground.api.description.operations import OPERATIONS
 from playground.errors import TABLE
+from playground.metrics.counts import Counts
+from playground.metrics.figures import Figures, Snapshot
 from tests.api.described import whole
 from tests.servers import ROOT, RunningServer
 
@@ -25,7 +28,7 @@ ADDRESS = "http://127.0.0.1:8000"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-READERS = {"text", "number", "boolean", "choice", "listing"}
+READERS = {"text", "number", "boolean", "choice", "listing", "networks"}
 
 
 def named(text: str) -> set[str]:
@@ -37,7 +40,7 @@ def named(text: str) -> set[str]:
 
 def settings_read() -> set[str]:
     """The names of the environment variables that settings and their readers ask for."""
-    found = {"DATABASE_URL"}
+    found: set[str] = set()
     for name in ("settings.py", "environment.py"):
         for node in ast.walk(ast.parse((ROOT / "playground" / name).read_text())):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
@@ -98,6 +101,15 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_field_of_a_card_is_documented() -> None:
     assert (CARD_FIELDS | {"is_default"}) - named(OPERATIONS_PAGE) == set()
+
+
+def test_every_figure_is_documented() -> None:
+    nothing = Snapshot(Overview((), (), (), ()), True, frozenset(), (), 0)
+    families = {each.name for each in Figures(nothing, Counts()).collect()}
+    ours = {name for name in families if not name.startswith("process_")}
+    told = named(OPERATIONS_PAGE)
+    assert len(ours) > 12
+    assert {name for name in ours if not told & {name, f"{name}_total"}} == set()
 
 
 def test_every_command_is_documented() -> None:

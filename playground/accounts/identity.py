@@ -39,15 +39,20 @@ def client_address(peer: str, forwarded_for: str, trusted: Collection[str]) -> s
     """The nearest address that is no proxy of ours. X-Forwarded-For counts only from a proxy."""
     address = peer
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
-    while hops and _is_trusted(address, tuple(trusted)):
+    while hops and is_among(address, trusted):
         address = hops.pop()
     return address
 
 
+def is_among(address: str, networks: Collection[str]) -> bool:
+    """Whether the address is one of these, or in one of these networks."""
+    return _is_among(address, tuple(networks))
+
+
 @lru_cache(maxsize=4096)
-def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
+def _is_among(address: str, networks: tuple[str, ...]) -> bool:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return any(parsed in ipaddress.ip_network(each, strict=False) for each in trusted)
+    return any(parsed in ipaddress.ip_network(each, strict=False) for each in networks)

@@ -33,7 +33,7 @@ class KeyAuthentication:
 
     async def caller_of(self, request: HttpRequest) -> Caller:
         """The caller, or BadKey. In open mode a key of ours still says whose account it is."""
-        text = _bearer(request.META.get("HTTP_AUTHORIZATION", ""))
+        text = bearer(request.META.get("HTTP_AUTHORIZATION", ""))
         if settings.AUTH_MODE == "open":
             return await self._known(text) or await self._directory.stranger(_address(request))
         if not text:
@@ -90,7 +90,8 @@ def _person_of(request: HttpRequest, key: str) -> int | None:
     return user.pk if user.is_authenticated else None
 
 
-def _bearer(header: str) -> str:
+def bearer(header: str) -> str:
+    """The token of an Authorization header, or nothing."""
     scheme, _, text = header.partition(" ")
     return text.strip() if scheme.lower() == "bearer" else ""
 

@@ -23,6 +23,8 @@ from playground.accounts.quotas import ledger
 from playground.accounts.usage import Meter
 from playground.finding import may_add
 from playground.limits import Allowance, limit_headers
+from playground.logs import REQUEST_ID
+from playground.metrics.counts import counts
 
 from .authentication import KeyAuthentication
 from .errors import error_response
@@ -72,6 +74,7 @@ class ApiView(APIView):
         started = time.perf_counter()
         self.headers = {}
         self.request_id = new_request_id()
+        REQUEST_ID.set(f"req_{self.request_id}")
         try:
             if request.method != "OPTIONS":
                 self.caller = await self.authentication.caller_of(request)
@@ -88,6 +91,7 @@ class ApiView(APIView):
         self.headers |= self.service_headers(elapsed) | self.cors_headers(request)
         for name, value in self.headers.items():
             response[name] = value
+        counts.answers[response.status_code] += 1
         return response
 
     def refusal(self, exc: Exception, request: HttpRequest) -> HttpResponse:

@@ -75,7 +75,7 @@ def test_the_board_fits_every_screen(
     expect(line(page, "resident", "small")).to_be_visible()
     width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert width[0] <= width[1]
-    for name in ("Playground", "API"):
+    for name in ("Playground", "Docs"):
         expect(page.get_by_role("link", name=name, exact=True)).to_be_in_viewport()
 
 

@@ -45,9 +45,9 @@ class Meter:
     """One request of one caller: `prompts` questions, each answered `n` times."""
 
     __slots__ = (
-        "_called_off", "_claim", "_device_seconds", "_finals", "_granted", "_inside", "_n",
-        "_prompts", "_questions", "_register", "_started", "_stream", "caller", "ended", "kind",
-        "model", "outcome", "request_id", "tokens", "when",
+        "_called_off", "_claim", "_device_seconds", "_finals", "_first", "_granted", "_inside",
+        "_n", "_prompts", "_questions", "_register", "_started", "_stream", "caller", "ended",
+        "kind", "model", "outcome", "request_id", "tokens", "when",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,7 @@ class Meter:
         self.when = time.time()
         self._started = time.monotonic()
         self._granted: float | None = None
+        self._first: float | None = None
         self._questions = questions
         self._n = n
         self._prompts: dict[int, int] = {}
@@ -119,6 +120,8 @@ class Meter:
 
     def note(self, output: Output) -> None:
         """Take in what only the first and the last piece of an answer tell."""
+        if self._first is None:
+            self._first = time.monotonic()
         if output.prompt_token_ids:
             self._prompts[output.index // self._n] = len(output.prompt_token_ids)
         if output.usage is not None:
@@ -141,6 +144,11 @@ class Meter:
     def device_seconds(self) -> float:
         """What it has cost until now, in seconds of a device."""
         return self._stream.device_seconds if self._stream is not None else self._device_seconds
+
+    @property
+    def first_seconds(self) -> float | None:
+        """Until the first piece of an answer, the wait included; None where there was none."""
+        return None if self._first is None else self._first - self._started
 
     def row(self) -> dict[str, Any]:
         """The record as it stands, also while the request runs."""

@@ -26,6 +26,7 @@ from .spool import Spool
 logger = logging.getLogger(__name__)
 
 Rows = Sequence[Mapping[str, Any]]
+Hear = Callable[[Mapping[str, Any], float | None], None]
 # So many records are kept in memory while the disk takes none; about 100 MB.
 MAX_KEPT = 100_000
 # The database is away, locked or not migrated yet: another time it will take the same rows.
@@ -64,6 +65,14 @@ class Recorder:
         self._flushed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._said = dict[str, float]()
+        self._listeners: list[Hear] = []
+
+    def listen(self, hear: Hear) -> None:
+        """Tell `hear` of every request that ended: its row, and its seconds to the first piece.
+
+        It is called in the thread that writes to disk, and must not fail.
+        """
+        self._listeners.append(hear)
 
     # --- on the event loop -----------------------------------------------------------------------
 
@@ -139,7 +148,7 @@ class Recorder:
     def flush(self) -> None:
         """Put on disk what ended since the last time, then how far the others are."""
         while self._ended:
-            self._kept.append(self._ended.popleft().row())
+            self._kept.append(self._row_of(self._ended.popleft()))
         running: list[Mapping[str, Any]] = [
             meter.row() for meter in self._running.copy() if meter.tokens
         ]
@@ -151,6 +160,12 @@ class Recorder:
         except OSError as error:
             self._keep_less()
             self._say("Usage records cannot be written to disk: %s; %d lost so far", error)
+
+    def _row_of(self, meter: Meter) -> Mapping[str, Any]:
+        row = meter.row()
+        for hear in self._listeners:
+            hear(row, meter.first_seconds)
+        return row
 
     def settle(self) -> bool:
         """Move everything on disk into the database; whether nothing is left there."""
