@@ -115,7 +115,7 @@ class Dispatcher:
         self.scheduler.finish(request_id, self._clock(), tokens, ran)
         if not self.scheduler.running:
             self._idle.set()
-        if self.scheduler.queues or self.scheduler.retired:
+        if self.scheduler.queues or self.scheduler.retired or self.scheduler.drains():
             self.step()
 
     # --- life ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing, contextmanager
+from pathlib import Path
 from typing import Any
 
 from inference.catalogue import ModelCard
@@ -45,6 +46,8 @@ class Fleet:
         self._running: dict[int, Running] = {}
         # The last measured load of each model, in seconds.
         self.load_seconds: dict[str, float] = {}
+        # Where the processes of its last load print to.
+        self.logs: dict[str, Path] = {}
         self.switches = Switches()
         self._warming: asyncio.Task[None] | None = None
 
@@ -64,6 +67,7 @@ class Fleet:
         Raises LoadFailed with the cause in words, or OutOfMemory; nothing is left running then.
         """
         engine = make_engine(card, resources)
+        self.logs[card.id] = resources.log
         with self._timed(card.id, "load"):
             await self._until_it_answers(engine, card, engine.start())
         running = Running(card, engine)

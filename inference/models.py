@@ -15,6 +15,7 @@ from inference.catalogue import (
     ENGINES,
     PIPELINE_TASKS,
     TASKS,
+    WANTED,
     WISHES,
     CardError,
     ModelCard,
@@ -22,6 +23,10 @@ from inference.catalogue import (
     read_cards,
 )
 from inference.errors import ModelNotFound
+from inference.examining import check_names
+
+# What staff may ask of a model.
+ASKS = ("preload", "pin", "unload", "reload", "drain")
 
 
 class CatalogueRowManager(models.Manager["CatalogueRow"]):
@@ -140,9 +145,21 @@ class CatalogueRow(models.Model):
         if not isinstance(self.engine_args, dict):
             raise ValidationError({"engine_args": 'Engine arguments are an object, like {"a": 1}.'})
         try:
-            check_card(self.card())
+            card = self.card()
+            check_card(card)
+            check_names(card)
         except CardError as error:
             raise ValidationError({error.field: str(error)}) from None
+        self._check_aliases()
+
+    def _check_aliases(self) -> None:
+        """A name leads to one model: else it would depend on the order of the rows to which."""
+        taken: dict[str, str] = {}
+        for name, aliases in CatalogueRow.objects.exclude(pk=self.pk).values_list("id", "aliases"):
+            taken |= dict.fromkeys(aliases, name) | {name: name}
+        for alias in self.aliases:
+            if alias in taken:
+                raise ValidationError({"aliases": f"{alias!r} is a name of {taken[alias]}."})
 
     def card(self) -> ModelCard:
         """The row as the frozen card that the rest of the code knows."""
@@ -165,10 +182,18 @@ class CatalogueRow(models.Model):
         values["engine_args"] = dict(card.engine_args)
         return cls(**values)
 
-    def ask(self, wish: str) -> None:
-        """Write a wish: `preload`, `pin`, or `unload` (which is `none` and unloads what runs)."""
-        if wish == "unload":
-            self.wish, self.unload_before = "none", timezone.now()
+    def ask(self, what: str) -> None:
+        """Write one of ASKS into the row.
+
+        `unload` takes the wish back and unloads what runs, `reload` loads it anew, `drain` takes it
+        out of service until it is asked for anything else.
+        """
+        if what in ("unload", "reload"):
+            self.unload_before = timezone.now()
+        if what == "unload":
+            self.wish = "none"
+        elif what == "reload":
+            self.wish = self.wish if self.wish in WANTED else "preload"
         else:
-            self.wish = wish
+            self.wish = what
         self.save(update_fields=["wish", "unload_before", "changed"])

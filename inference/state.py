@@ -74,6 +74,11 @@ class State:
         model = self.models.get(replica.model)
         return model is not None and model.wish == "pin"
 
+    def drains(self) -> bool:
+        """Whether a copy waits for its last answer, to leave for good."""
+        models = (self.models.get(replica.model) for replica in self.replicas.values())
+        return any(model is not None and model.wish == "drain" for model in models)
+
     def head(self, model: str) -> float:
         """The lowest rank that waits for a model; infinity for none."""
         line = self.queues.get(model)
