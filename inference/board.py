@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from inference.abilities import abilities
-from inference.catalogue import ModelCard
+from inference.catalogue import ModelCard, tier_of
 from inference.downloads import Downloads, Flight
 from inference.fleet import Fleet
 from inference.ladder import QUALITY
@@ -72,7 +72,7 @@ class Board:
             card=card,
             state=state,
             detail=detail,
-            tier=_tier(card.wish, card.engine),
+            tier=tier_of(card.wish, card.engine),
             max_model_len=self.max_model_len(card),
             abilities=abilities(card),
             running=sum(len(r.leases) for r in replicas),
@@ -90,6 +90,7 @@ class Board:
             ready_in=ready_in,
             tokens_per_second=measured.speed.value,
             answer_seconds=measured.hold.value,
+            weight_bytes=weights.bytes if weights else None,
         )
 
     def states(self, cards: Iterable[ModelCard]) -> dict[str, tuple[str, str]]:
@@ -225,7 +226,7 @@ class Board:
             model=replica.model,
             state=state,
             detail=detail,
-            tier=_tier(model.wish, model.need.engine) if model else "A",
+            tier=tier_of(model.wish, model.need.engine) if model else "A",
             devices=replica.devices,
             bytes_per_device=replica.device_bytes,
             running=len(replica.leases),
@@ -286,9 +287,3 @@ def _part(flight: Flight) -> float:
 def _progress(flight: Flight) -> str:
     have, total = flight.bytes / 2**30, flight.parcel.total / 2**30
     return f"downloading, {have:.2f} of {total:.2f} GiB"
-
-
-def _tier(wish: str, engine: str) -> str:
-    if engine == "custom":
-        return "C"
-    return "S" if wish == "pin" else "A"

@@ -103,9 +103,21 @@ class ModelCard:
     unload_before: float = 0.0
 
     @property
+    def tier(self) -> str:
+        """C for custom code, S for a pinned model, else A."""
+        return tier_of(self.wish, self.engine)
+
+    @property
     def wanted(self) -> bool:
         """Whether staff want it loaded, whoever asks."""
         return self.wish in WANTED
+
+
+def tier_of(wish: str, engine: str) -> str:
+    """The tier of a model that runs under an engine."""
+    if engine == "custom":
+        return "C"
+    return "S" if wish == "pin" else "A"
 
 
 CARD_FIELDS = frozenset(f.name for f in fields(ModelCard)) - {

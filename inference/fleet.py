@@ -67,6 +67,7 @@ class Fleet:
         Raises LoadFailed with the cause in words, or OutOfMemory; nothing is left running then.
         """
         engine = make_engine(card, resources)
+        await asyncio.to_thread(_empty, resources.log)
         self.logs[card.id] = resources.log
         with self._timed(card.id, "load"):
             await self._until_it_answers(engine, card, engine.start())
@@ -177,6 +178,12 @@ class Fleet:
 
     async def _watch(self, replica_id: int, engine: Engine) -> None:
         await self.bury(replica_id, await engine.died())
+
+
+def _empty(log: Path) -> None:
+    """What is in it from now on is of this load. Whatever is no plain file stays as it is."""
+    if log.is_file():
+        log.write_bytes(b"")
 
 
 async def _import_ahead(kind: str) -> None:

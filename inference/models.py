@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import timedelta
 from typing import Any
 
@@ -19,11 +20,14 @@ from inference.catalogue import (
     WISHES,
     CardError,
     ModelCard,
+    card_of,
     check_card,
     read_cards,
+    tables_of,
 )
 from inference.errors import ModelNotFound
 from inference.examining import check_names
+from inference.toml import to_toml
 
 # What staff may ask of a model.
 ASKS = ("preload", "pin", "unload", "reload", "drain")
@@ -52,6 +56,63 @@ class CatalogueRowManager(models.Manager["CatalogueRow"]):
         if not self.filter(id=card.id).update(revision=card.revision, changed=timezone.now()):
             CatalogueRow.from_card(card).save(force_insert=True)
 
+    def ask(self, name: str, what: str, by: int) -> CatalogueRow:
+        """Write one of ASKS into a row, and into the log who wanted it (a user's key).
+
+        Both at once, one after another: of opposite wishes the last in the log is in force. Raises
+        ModelNotFound.
+        """
+        from django.contrib.admin.models import CHANGE
+
+        with transaction.atomic():
+            row = self.select_for_update().filter(id=name).first()
+            if row is None:
+                raise ModelNotFound(name)
+            row.ask(what)
+            _log(by, row, CHANGE, f"asked to {what}")
+            return row
+
+    def to_toml(self) -> str:
+        """Every card, as `from_toml` takes it. Raises CardError."""
+        return to_toml(self.cards())
+
+    def from_toml(self, text: str, by: int) -> tuple[int, int]:
+        """Add and change cards, all of them or none; how many of each. `by` is a user's key.
+
+        What a table does not name stays as it is. Raises ValidationError that says of each card
+        and field what is wrong.
+        """
+        from django.contrib.admin.models import ADDITION, CHANGE
+
+        added = changed = 0
+        with transaction.atomic():
+            for table in _tables(text):
+                name = str(table.get("id", ""))
+                row = self.select_for_update().filter(id=name).first()
+                is_new = row is None
+                try:
+                    row = self._changed(row, table)
+                    row.full_clean(validate_unique=is_new)
+                except ValidationError as error:
+                    raise ValidationError(_told(name, error)) from error
+                row.save(force_insert=is_new)
+                _log(by, row, ADDITION if is_new else CHANGE, "imported")
+                added, changed = added + is_new, changed + (not is_new)
+        return added, changed
+
+    def _changed(self, row: CatalogueRow | None, table: dict[str, Any]) -> CatalogueRow:
+        try:
+            # The check of a whole card, also of fields that a row has no column for.
+            given = card_of({**({} if row is None else _plain(row)), **table})
+        except CardError as error:
+            raise ValidationError({error.field: str(error)}) from error
+        made = CatalogueRow.from_card(given)
+        if row is None:
+            return made
+        for name in table:
+            setattr(row, name, getattr(made, name))
+        return row
+
     def set_default(self, name: str) -> None:
         """Make one card the default and have it always resident; a wish it has already stays.
 
@@ -72,6 +133,30 @@ class CatalogueRowManager(models.Manager["CatalogueRow"]):
         """Changes whenever any row does: how many rows there are, and the last change."""
         found = self.aggregate(count=models.Count("id"), changed=models.Max("changed"))
         return found["count"], found["changed"]
+
+
+def _tables(text: str) -> list[dict[str, Any]]:
+    try:
+        return tables_of(text)
+    except (tomllib.TOMLDecodeError, CardError) as error:
+        raise ValidationError(f"This is no catalogue in TOML: {error}") from error
+
+
+def _plain(row: CatalogueRow) -> dict[str, Any]:
+    """A row as a table of a file would say it."""
+    return {name: getattr(row, name) for name in CARD_FIELDS}
+
+
+def _told(name: str, error: ValidationError) -> list[str]:
+    if not hasattr(error, "error_dict"):
+        return [f"{name}: {each}" for each in error.messages]
+    return [f"{name}, {field}: {' '.join(e)}" for field, e in error.message_dict.items()]
+
+
+def _log(by: int, row: CatalogueRow, flag: int, words: str) -> None:
+    from django.contrib.admin.models import LogEntry
+
+    LogEntry.objects.log_actions(by, [row], flag, words)
 
 
 class CatalogueRow(models.Model):

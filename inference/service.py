@@ -38,7 +38,8 @@ from inference.requests import Question
 from inference.run import Early, Run
 from inference.scheduler import Scheduler
 from inference.status import ModelStatus, Overview, Place, Queued, QueueShare, Waiting
-from inference.tasks import check
+from inference.switches import Switch
+from inference.tasks import check, probe
 from inference.weights import free_disk
 
 logger = logging.getLogger(__name__)
@@ -185,6 +186,17 @@ class InferenceService:
     def cards(self) -> list[ModelCard]:
         """Every card, in the catalogue's order."""
         return list(self._catalogue.cards.values())
+
+    def sample(self, name: str) -> Question | None:
+        """The least to ask a model, as after a load; None where nothing is known of what it takes.
+
+        Raises ModelNotFound.
+        """
+        return probe(self.card(name))
+
+    def switches(self) -> list[Switch]:
+        """What brought all models in and out, the last at the end."""
+        return self._fleet.switches.all()
 
     def log_of(self, name: str) -> Path | None:
         """Where the processes of a model's last load print to; None where none was loaded."""

@@ -18,7 +18,7 @@ class ModelStatus:
     closed once it was drained; `detail` says in words what is being done or what went wrong.
     `progress` (0 to 1) is how far a load or download is, `ready_in` how many seconds are left of
     it, None where that is not known. `tier` is C for custom code, S for a pinned model, else A.
-    Measured here: `load_seconds` of the last load, `tokens_per_second` and `answer_seconds` of an
+    `weight_bytes` is None before the files were measured. Measured here: `load_seconds` of the last load, `tokens_per_second` and `answer_seconds` of an
     answer (means). `capabilities` are the API's routes that the model answers, `abilities` what
     requests may ask for, `switches` what its last loads and so on took. `place` is None for a model
     that was not measured yet, or that does not fit. `pictures` says whether it reads them,
@@ -45,6 +45,7 @@ class ModelStatus:
     ready_in: float | None = None
     tokens_per_second: float | None = None
     answer_seconds: float | None = None
+    weight_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ class Switches:
         """Remember one, and forget the oldest of its model."""
         self._of.setdefault(switch.model, deque(maxlen=REMEMBERED)).append(switch)
 
+    def all(self) -> list[Switch]:
+        """Those of every model, by their end."""
+        return sorted((each for own in self._of.values() for each in own), key=lambda s: s.ended)
+
     def of(self, model: str) -> tuple[Switch, ...]:
         """Those of a model, oldest first."""
         return tuple(self._of.get(model, ()))

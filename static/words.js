@@ -9,6 +9,7 @@ export const STATES = {
   stopping: "Unloading",
   unloaded: "Loads when asked",
   failed: "Failed to load",
+  closed: "Out of service",
 };
 
 export const TIERS = { S: "always loaded", A: "loaded on demand", C: "custom code" };
