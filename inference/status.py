@@ -18,11 +18,12 @@ class ModelStatus:
     closed once it was drained; `detail` says in words what is being done or what went wrong.
     `progress` (0 to 1) is how far a load or download is, `ready_in` how many seconds are left of
     it, None where that is not known. `tier` is C for custom code, S for a pinned model, else A.
-    `weight_bytes` is None before the files were measured. Measured here: `load_seconds` of the last load, `tokens_per_second` and `answer_seconds` of an
-    answer (means). `capabilities` are the API's routes that the model answers, `abilities` what
-    requests may ask for, `switches` what its last loads and so on took. `place` is None for a model
-    that was not measured yet, or that does not fit. `pictures` says whether it reads them,
-    `defaults` how tokens are drawn where a request does not say.
+    `weight_bytes` is None before the files were measured. Measured here: `load_seconds` of the last
+    load, `tokens_per_second` and `answer_seconds` of an answer (means). `capabilities` are the
+    API's routes that the model answers, `abilities` what requests may ask for, `switches` what its
+    last loads and so on took. `place` is None for a model that was not measured yet, or that does
+    not fit. `pictures` says whether it reads them, `defaults` how tokens are drawn where a request
+    does not say.
     """
 
     card: ModelCard
