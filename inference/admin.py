@@ -121,7 +121,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         """What loading, draining, sleeping, waking and unloading took, in this server."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return self._page(request, "switches", "Switches", **tables(get_service().models()))
+        return self._page(request, "switches", "Switches", **tables(get_service().switches()))
 
     def find_view(self, request: HttpRequest) -> HttpResponse:
         """Add a model by its id on the Hub; whether it fits is said before anything is fetched."""

@@ -23,6 +23,7 @@ from inference.known import (
 )
 from inference.ladder import QUALITY
 from inference.library import Library
+from inference.toml import to_toml
 from inference.weights import local_folder
 
 # Vectors and scores are made of any model of text that vLLM has.
@@ -51,6 +52,10 @@ class Fit:
     ways: tuple[Way, ...]
     weight_bytes: int
     fetch_bytes: int
+
+    def toml(self) -> str:
+        """The card as a catalogue in TOML has it."""
+        return to_toml([self.card])
 
 
 def check_names(card: ModelCard) -> None:

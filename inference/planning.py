@@ -212,7 +212,7 @@ def _wanting(state: State, now: float) -> Iterator[Model]:
     yield from unserved
     live = state.live_models()
     for wish in ("pin", "preload"):
-        for model in state.models.values():
+        for model in state.wished:
             if model.wish != wish or model.id in live or state.queues.get(model.id):
                 continue
             if state.may_try(model.id, now):

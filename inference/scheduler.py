@@ -43,6 +43,7 @@ class Scheduler(State):
     def set_models(self, models: Sequence[Model]) -> None:
         """The catalogue in force. Models that are gone lose their wish and are not loaded again."""
         self.models = {model.id: model for model in models}
+        self.wished = [model for model in self.models.values() if model.wanted]
 
     def submit(self, ticket: Ticket, now: float) -> None:
         """Put a request in its model's queue.

@@ -234,7 +234,8 @@ class InferenceService:
             self._fresh.pop(card.id, None)
         cards = [*cards, *self._fresh.values()]
         self._catalogue = Catalogue(cards)
-        self._scheduler.set_models([m for c in cards if (m := await self._known(c)) is not None])
+        known = [await self._known(card, before.cards.get(card.id)) for card in cards]
+        self._scheduler.set_models([model for model in known if model is not None])
         if settings.WARM_START and self.devices:
             self._fleet.warm(cards, self.devices[0].kind)
         self._follow_unloads(before)
@@ -307,7 +308,7 @@ class InferenceService:
         """Ready once nothing that was wished for is still loading; a later load changes nothing."""
         if self.ready or not self._started:
             return
-        wished = {m.id for m in self._scheduler.models.values() if m.wanted}
+        wished = {model.id for model in self._scheduler.wished}
         coming = self._fetching or wished & self._dispatcher.loading()
         self.ready = not coming
 
@@ -317,6 +318,7 @@ class InferenceService:
             known = before.cards.get(card.id)
             if card.unload_before and (known is None or known.unload_before < card.unload_before):
                 self._scheduler.retire(card.id, card.unload_before - age)
+                self._scheduler.forgive(card.id)
             if known is not None and card.wanted and not known.wanted:
                 self._scheduler.forgive(card.id)
         for gone in set(before.cards) - set(self._catalogue.cards):
@@ -340,11 +342,14 @@ class InferenceService:
         others = [each for each in self._catalogue.cards.values() if each.id != card.id]
         self._catalogue = Catalogue([*others, card])
 
-    async def _known(self, card: ModelCard) -> Model | None:
+    async def _known(self, card: ModelCard, before: ModelCard | None) -> Model | None:
         """The model where its weights are here; what somebody wished for is fetched.
 
-        Other models of the Hub are measured when somebody asks for them.
+        Other models of the Hub are measured when somebody asks for them, and none twice whose card
+        is as it was: a catalogue may have thousands.
         """
+        if card == before and not card.wanted:
+            return self._scheduler.models.get(card.id)
         try:
             if card.engine == "echo" or await self.library.locate(card):
                 return await self._fitting.model(card)

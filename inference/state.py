@@ -41,6 +41,8 @@ class State:
     devices: Sequence[Device]
     limits: Limits = field(default_factory=Limits)
     models: dict[str, Model] = field(default_factory=dict)
+    # Those that are to be loaded though nobody asks: few, where the catalogue has thousands.
+    wished: Sequence[Model] = ()
     replicas: dict[int, Replica] = field(default_factory=dict)
     queues: dict[str, Line] = field(default_factory=dict)
     # The model of each request that waits.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -41,7 +42,7 @@ class Switches:
         return tuple(self._of.get(model, ()))
 
 
-def took(switches: tuple[Switch, ...], kind: str) -> tuple[float, float] | None:
+def took(switches: Sequence[Switch], kind: str) -> tuple[float, float] | None:
     """Seconds of the last one of a kind that succeeded, and their median; None for no such."""
     found = [switch.seconds for switch in switches if switch.kind == kind and not switch.why]
     return (found[-1], median(found)) if found else None

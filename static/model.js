@@ -2,7 +2,7 @@
 
 import { drawCode } from "./chat_code.js";
 import { bytes } from "./devices.js";
-import { made, STATES, TIERS } from "./words.js";
+import { made, measuredWords, STATES, TIERS } from "./words.js";
 import { Widget } from "./widgets/widget.js";
 
 const LOOK_EVERY = 5000;
@@ -24,14 +24,6 @@ function placementWords({ rung, devices, loaded, tokens_per_second: speed }, tas
 
 // Engines whose models have no weights.
 const MADE_UP = ["echo", "custom"];
-
-function measuredWords({ tokens_per_second: rate, answer_seconds: answer, load_seconds: load }) {
-  const words = [];
-  if (rate !== null) words.push(`${rate.toLocaleString("en")} tokens/s`);
-  else if (answer !== null) words.push(`an answer takes ${answer.toLocaleString("en")} s`);
-  if (load !== null) words.push(`loads in ${load.toLocaleString("en")} s`);
-  return words.join(", ");
-}
 
 const isWhole = ({ placement }) => !placement || placement.rung === "full";
 

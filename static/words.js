@@ -35,6 +35,15 @@ export function duration(seconds) {
   return `${Math.round(seconds / 60)} min`;
 }
 
+// How quick a model was here, of what the server measured; empty where it measured nothing.
+export function measuredWords({ tokens_per_second: rate, answer_seconds: answer, load_seconds: load }) {
+  const words = [];
+  if (rate !== null) words.push(`${rate.toLocaleString("en")} tokens/s`);
+  else if (answer !== null) words.push(`an answer ${answer.toLocaleString("en")} s`);
+  if (load !== null) words.push(`load ${load.toLocaleString("en")} s`);
+  return words.join(", ");
+}
+
 // Where a question stands: which stage, which place, how long.
 export function waitingWords({ model, stage, detail, position, eta }) {
   const place = position === 1 ? "next in line" : `number ${position} in line`;

@@ -101,7 +101,7 @@ class ModelsView(ApiView):
 
     async def get(self, request: HttpRequest) -> HttpResponse:
         """Every model that may be asked for, loaded or not."""
-        data = [model_body(status.card) for status in self.statuses()]
+        data = [model_body(card) for card in self.cards()]
         return json_response({"object": "list", "data": data})
 
 

@@ -22,9 +22,7 @@ class ModelRequest(models.Model):
         DECLINED = "declined", "declined"
 
     model_id = models.CharField("model", max_length=200)
-    person = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
-    )
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     reason = models.CharField(max_length=500, blank=True)
     fits = models.BooleanField(default=False)
     verdict = models.TextField(blank=True)

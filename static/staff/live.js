@@ -1,10 +1,10 @@
 // The page of everything: memory, models and what may be asked of them, turns and switches.
 
 import { deviceBar } from "../devices.js";
-import { duration, made, plural } from "../words.js";
+import { duration, made, measuredWords, plural } from "../words.js";
 import { drawTimeline } from "./timeline.js";
 import { watch } from "./watch.js";
-import { askButtons, cardAddress, measuredWords, placeWords, stateParts } from "./words.js";
+import { askButtons, cardAddress, placeWords, stateParts } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 const mayChange = Boolean(part("asking"));
@@ -36,7 +36,7 @@ function modelRow(model) {
     cell(model.wish),
     cell(`${model.running} / ${model.waiting}`),
     cell(placeWords(model)),
-    cell(measuredWords(model)),
+    cell(measuredWords(model) || "–"),
   );
   if (mayChange) {
     const buttons = made("div", "", "llms-asks");

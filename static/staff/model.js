@@ -1,9 +1,9 @@
 // One model's page: what it does, what may be asked of it, a test, its last log.
 
-import { made, pathOf, TIERS } from "../words.js";
+import { made, measuredWords, pathOf, TIERS } from "../words.js";
 import { ask } from "../widgets/ask.js";
 import { watch } from "./watch.js";
-import { askButtons, measuredWords, placeWords, stateParts } from "./words.js";
+import { askButtons, placeWords, stateParts } from "./words.js";
 
 const id = JSON.parse(document.getElementById("model").textContent);
 const part = (name) => document.getElementById(name);
@@ -28,7 +28,7 @@ function draw({ one, events }) {
       ["Running / waiting", `${one.running} / ${one.waiting}`],
       ["Tier", [one.tier, TIERS[one.tier]].filter(Boolean).join(", ")],
       ["Placement", placeWords(one)],
-      ["Measured", measuredWords(one)],
+      ["Measured", measuredWords(one) || "–"],
     ].map(fact),
   );
   // Buttons stay as they are while they say the same: one may be about to be pressed.

@@ -34,14 +34,6 @@ export function placeWords({ placement }) {
   return `${rung}, ${engine}, ${devices === 1 ? "1 device" : `${devices} devices`}`;
 }
 
-export function measuredWords({ tokens_per_second: rate, answer_seconds: answer, load_seconds: load }) {
-  const words = [];
-  if (rate !== null) words.push(`${rate.toLocaleString("en")} tokens/s`);
-  else if (answer !== null) words.push(`an answer ${answer.toLocaleString("en")} s`);
-  if (load !== null) words.push(`load ${load.toLocaleString("en")} s`);
-  return words.join(", ") || "–";
-}
-
 // A button for each thing that may be asked; they belong to the form `asking`, which has the token.
 export function askButtons({ id, wish }, from) {
   return asks.map(({ what, label, words }) => {

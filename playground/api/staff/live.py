@@ -77,5 +77,6 @@ def fit_body(fit: Fit) -> dict[str, Any]:
         "max_model_len": card.max_model_len,
         "weight_bytes": fit.weight_bytes,
         "fetch_bytes": fit.fetch_bytes,
+        "card": fit.toml(),
         "ways": [asdict(way) for way in fit.ways],
     }
