@@ -257,12 +257,19 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         else:
             said, state = status.detail or status.state, status.state
             said = f"{state}: {said}" if state == "failed" else said
+        done = status.progress if status else None
+        bar = (
+            ""
+            if done is None
+            else format_html('<progress value="{}" max="1"></progress>', f"{done:.3g}")
+        )
         return format_html(
             '<span class="llms-live" data-model="{}" data-show="state">'
-            '<span class="llms-state llms-{}">{}</span></span>',
+            '<span class="llms-state llms-{}">{}</span>{}</span>',
             row.id,
             state,
             said,
+            bar,
         )
 
     @admin.display(description="Running / waiting")

@@ -67,9 +67,9 @@ class Fleet:
         Raises LoadFailed with the cause in words, or OutOfMemory; nothing is left running then.
         """
         engine = make_engine(card, resources)
-        await asyncio.to_thread(_empty, resources.log)
-        self.logs[card.id] = resources.log
         with self._timed(card.id, "load"):
+            await asyncio.to_thread(_empty, resources.log)
+            self.logs[card.id] = resources.log
             await self._until_it_answers(engine, card, engine.start())
         running = Running(card, engine)
         self._running[replica_id] = running
