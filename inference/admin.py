@@ -45,7 +45,13 @@ class CatalogueRowAdmin(admin.ModelAdmin):
 
     form = CardForm
     list_display = ("id", "state", "load", "placement", "speed", "wish", "buttons", "is_default")
-    list_filter = ("wish", "engine", "task", "found")
+    # Only what there is: there are more tasks than most catalogues have cards.
+    list_filter = (
+        "wish",
+        ("engine", admin.AllValuesFieldListFilter),
+        ("task", admin.AllValuesFieldListFilter),
+        "found",
+    )
     search_fields = ("id", "source", "notes")
     list_per_page = 50
     actions = tuple(ASKS)
@@ -244,7 +250,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
 
     def _ask(self, request: HttpRequest, pk: str, what: str) -> None:
         row = CatalogueRow.objects.ask(pk, what, request.user.pk or 0)
-        messages.success(request, f"{row.id}: asked to {what}.")
+        messages.success(request, f"Asked to {what} {row.id}.")
 
     # --- columns ---------------------------------------------------------------------------------
 
@@ -288,7 +294,8 @@ class CatalogueRowAdmin(admin.ModelAdmin):
             return "–"
         speed = place.tokens_per_second
         rate = "" if speed is None else f", about {speed:.3g} tokens/s"
-        said = f"{place.rung} ({place.engine}, {place.devices} device(s){rate})"
+        on = "" if place.devices == 1 else f", {place.devices} devices"
+        said = f"{place.rung} ({place.engine}{on}{rate})"
         return format_html('<span title="{}">{}</span>', place.quality, said)
 
     @admin.display(description="Measured")
@@ -304,7 +311,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
     @admin.display(description="Ask")
     def buttons(self, row: CatalogueRow) -> SafeString:
         """One button each. They belong to the list's own form, which carries the token."""
-        return format_html_join(
+        made = format_html_join(
             " ",
             '<button class="button" formmethod="post" formaction="{}" title="{}">{}</button>',
             (
@@ -313,6 +320,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
                 if what in ("preload", "pin", "unload")
             ),
         )
+        return format_html('<span class="llms-asks">{}</span>', made)
 
 
 def _labels() -> list[dict[str, str]]:

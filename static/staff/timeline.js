@@ -3,6 +3,8 @@
 import { made } from "../words.js";
 
 const BEGINS = { load: "turn", wake: "turn", sleep: "asleep" };
+const LEAST = 60;
+const MARGIN = 0.03;
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
 // Of the switches of one model, in order: themselves, and what lies between them.
@@ -54,7 +56,9 @@ function lane(all, since, now) {
 
 // Draws into `element`; false where there was nothing in this time.
 export function drawTimeline(element, { events, models, now }, seconds) {
-  const since = now - seconds;
+  // A server that started ten minutes ago has no hour to show.
+  const first = Math.min(now - LEAST, ...events.map(({ began }) => began));
+  const since = Math.max(now - seconds, first - (now - first) * MARGIN);
   const known = new Map(models.map((model) => [model.id, model]));
   const own = Map.groupBy
     ? Map.groupBy(events, ({ model }) => model)
