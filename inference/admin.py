@@ -44,7 +44,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
     """Cards, with what their models are doing in this server."""
 
     form = CardForm
-    list_display = ("id", "state", "load", "placement", "speed", "wish", "buttons", "is_default")
+    list_display = ("id", "state", "load", "runs", "wish", "buttons")
     # Only what there is: there are more tasks than most catalogues have cards.
     list_filter = (
         "wish",
@@ -285,28 +285,22 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         said = f"{status.running} / {status.waiting}" if status else "–"
         return format_html('<span data-model="{}" data-show="load">{}</span>', row.id, said)
 
-    @admin.display(description="Fits")
-    def placement(self, row: CatalogueRow) -> SafeString | str:
-        """The rung of the ladder, how quick it is thought to be, and what that costs."""
+    @admin.display(description="Runs")
+    def runs(self, row: CatalogueRow) -> SafeString | str:
+        """Its rung of the ladder, and how quick it is: as measured here, else as thought."""
         status = _status(row)
         place = status.place if status else None
-        if place is None:
+        if status is None or place is None:
             return "–"
-        speed = place.tokens_per_second
-        rate = "" if speed is None else f", about {speed:.3g} tokens/s"
         on = "" if place.devices == 1 else f", {place.devices} devices"
-        said = f"{place.rung} ({place.engine}{on}{rate})"
-        return format_html('<span title="{}">{}</span>', place.quality, said)
-
-    @admin.display(description="Measured")
-    def speed(self, row: CatalogueRow) -> str:
-        """Tokens a second of one answer, and how long the last load took."""
-        status = _status(row)
-        if status is None:
-            return "–"
-        rate, load = status.tokens_per_second, status.load_seconds
-        words = [f"{rate:.3g} tokens/s"] if rate else []
-        return ", ".join(words + ([f"load {load:.1f} s"] if load is not None else [])) or "–"
+        words = [f"{place.rung} ({place.engine}{on})"]
+        if status.tokens_per_second:
+            words.append(f"{status.tokens_per_second:.3g} tokens/s")
+        elif place.tokens_per_second:
+            words.append(f"about {place.tokens_per_second:.3g} tokens/s")
+        if status.load_seconds is not None:
+            words.append(f"load {status.load_seconds:.1f} s")
+        return format_html('<span title="{}">{}</span>', place.quality, ", ".join(words))
 
     @admin.display(description="Ask")
     def buttons(self, row: CatalogueRow) -> SafeString:

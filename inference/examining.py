@@ -33,7 +33,7 @@ NEEDS_NO_FILES = ("echo", "custom")
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One rung of the ladder on which a model fits here."""
+    """One rung of the ladder on which a model fits here; `dtype` empty: as it was published."""
 
     rung: str
     engine: str
@@ -41,6 +41,7 @@ class Way:
     bytes_per_device: int
     tokens_per_second: float | None
     quality: str
+    dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ async def examine(card: ModelCard, library: Library, fitting: Fitting) -> Fit:
             step.bytes_per_device,
             step.tokens_per_second,
             QUALITY[step.rung],
+            step.dtype,
         )
         for step in ladder.steps
     )
