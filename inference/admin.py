@@ -104,9 +104,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
             *super().get_urls(),
         ]
 
-    def _page(
-        self, request: HttpRequest, name: str, title: str, status: int = 200, **more: Any
-    ) -> HttpResponse:
+    def _page(self, request: HttpRequest, name: str, title: str, **more: Any) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -115,7 +113,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
             "may_change": self.has_change_permission(request),
             **more,
         }
-        return TemplateResponse(request, f"admin/inference/{name}.html", context, status=status)
+        return TemplateResponse(request, f"admin/inference/{name}.html", context)
 
     def live_view(self, request: HttpRequest) -> HttpResponse:
         """What is loaded where, what comes next, and what happened; its script keeps it so."""
@@ -134,7 +132,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = FindForm(request.POST or None, initial={"id": request.GET.get("id", "")})
-        fit, status = None, 200
+        fit = None
         if request.method == "POST" and form.is_valid():
             try:
                 fit = async_to_sync(get_service().propose)(form.cleaned_data["id"])
@@ -144,9 +142,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
                 form.add_error("id", error.message)
         if fit is not None and "add" in request.POST:
             return self._add(request, fit, form.cleaned_data["wish"])
-        if request.method == "POST" and fit is None:
-            status = 400
-        return self._page(request, "find", "Add from the Hub", status, form=form, fit=fit)
+        return self._page(request, "find", "Add from the Hub", form=form, fit=fit)
 
     def _add(self, request: HttpRequest, fit: Fit, wish: str) -> HttpResponse:
         row = CatalogueRow.from_card(fit.card)
@@ -172,8 +168,7 @@ class CatalogueRowAdmin(admin.ModelAdmin):
             else:
                 messages.success(request, f"{added} added, {changed} changed.")
                 return redirect(reverse(f"{OPEN}changelist"))
-        status = 400 if request.method == "POST" else 200
-        return self._page(request, "import", "Import", status, form=form)
+        return self._page(request, "import", "Import", form=form)
 
     def export_view(self, request: HttpRequest) -> HttpResponse:
         """Every card, as the import takes it."""

@@ -17,6 +17,7 @@ from inference.sizing import Need, Weights
 Key = tuple[object, ...]
 # A context that no model is too large for that fits at all.
 SHORT = 512
+NOT_MEASURED = ("", "", 0)
 
 
 class Fitting:
@@ -27,6 +28,8 @@ class Fitting:
         self._scheduler = scheduler
         self._library = library
         self._weights: dict[Key, Weights] = {}
+        # By id: source, revision and bytes of what was measured last.
+        self._sizes: dict[str, tuple[str, str, int]] = {}
         # The rung that ran out of memory last.
         self._failed: dict[Key, Need] = {}
 
@@ -35,6 +38,7 @@ class Fitting:
         key = _key(card)
         if key not in self._weights:
             self._weights[key] = await self._library.weights(card)
+        self._sizes[card.id] = card.source, card.revision, self._weights[key].bytes
         return self._ladder(card, self._weights[key])
 
     async def misfit(self, card: ModelCard) -> tuple[str, str]:
@@ -60,6 +64,11 @@ class Fitting:
     def known(self, card: ModelCard) -> Weights | None:
         """What is known of the model's files; None before it was measured."""
         return self._weights.get(_key(card))
+
+    def weight_bytes(self, card: ModelCard) -> int | None:
+        """Bytes of the model's weights; None before it was measured. For thousands of cards."""
+        source, revision, size = self._sizes.get(card.id, NOT_MEASURED)
+        return size if (source, revision) == (card.source, card.revision) else None
 
     async def model(self, card: ModelCard) -> Model:
         """The card as the scheduler knows it. Raises what `Library.weights` does."""

@@ -180,8 +180,7 @@ class InferenceService:
 
     def weight_bytes(self, card: ModelCard) -> int | None:
         """Bytes of a model's weights; None before they were measured."""
-        known = self._fitting.known(card)
-        return known.bytes if known else None
+        return self._fitting.weight_bytes(card)
 
     def cards(self) -> list[ModelCard]:
         """Every card, in the catalogue's order."""

@@ -9,24 +9,29 @@ import httpx
 
 from tests.servers import RunningServer
 
-SESSION = """
+SESSIONS = """
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
-user, _ = User.objects.get_or_create(username={name!r})
-user.is_staff, user.is_superuser = {staff}, {superuser}
-user.save()
-session = SessionStore()
-session["_auth_user_id"], session["_auth_user_hash"] = str(user.pk), user.get_session_auth_hash()
-session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[-1]
-session.create()
-print(session.session_key)
+for name, (staff, superuser) in {people!r}.items():
+    user, _ = User.objects.get_or_create(username=name)
+    user.is_staff, user.is_superuser = staff, superuser
+    user.save()
+    session = SessionStore()
+    session["_auth_user_id"] = str(user.pk)
+    session["_auth_user_hash"] = user.get_session_auth_hash()
+    session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[-1]
+    session.create()
+    print(session.session_key)
 """
+# Whether somebody is of the staff, and may do everything.
+BOSS, HELPER, STRANGER = (True, True), (True, False), (False, False)
 
 
-def session_of(server: RunningServer, name: str, staff: bool = True, superuser: bool = True) -> str:
-    """A session of one of the staff, or of somebody else."""
-    return server.shell(SESSION.format(name=name, staff=staff, superuser=superuser))
+def sessions_of(server: RunningServer, **people: tuple[bool, bool]) -> dict[str, str]:
+    """A session for each of them, by name."""
+    keys = server.shell(SESSIONS.format(people=people)).split()
+    return dict(zip(people, keys, strict=True))
 
 
 @contextmanager
