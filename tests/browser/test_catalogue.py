@@ -16,10 +16,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.api.asking import CHAT, user
 from tests.browser.conftest import PHONE
+from tests.browser.test_accessible import axe, serious
 from tests.conftest import MakeServer
 from tests.hub import Hub, repo
 from tests.servers import DEFAULTS, RunningServer, wait_until
 
+__all__ = ["axe"]
 pytestmark = pytest.mark.browser
 MODELS = "/admin/inference/cataloguerow/"
 EVIL = '"><img/src=x/onerror=hit()>'
@@ -283,8 +285,8 @@ def test_names_of_models_are_text_everywhere(
 
 
 @pytest.mark.parametrize("options", [{}, {"viewport": PHONE}, {"color_scheme": "dark"}])
-def test_pages_fit_every_screen(
-    house: RunningServer, boss: Callable[..., Page], options: dict[str, Any]
+def test_pages_fit_every_screen_and_reader(
+    house: RunningServer, boss: Callable[..., Page], axe: str, options: dict[str, Any]
 ) -> None:
     page = boss(f"{MODELS}live/", **options)
     expect(row(page, "small")).to_be_visible()
@@ -293,3 +295,4 @@ def test_pages_fit_every_screen(
             page.goto(house.url + path)
         width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert width[0] <= width[1], path
+        assert serious(page, axe) == [], path
