@@ -68,7 +68,9 @@ class Fleet:
         """
         engine = make_engine(card, resources)
         with self._timed(card.id, "load"):
-            await asyncio.to_thread(_empty, resources.log)
+            # What is in it from now on is of this load. What is no plain file stays as it is.
+            if resources.log.is_file():
+                await asyncio.to_thread(resources.log.write_bytes, b"")
             self.logs[card.id] = resources.log
             await self._until_it_answers(engine, card, engine.start())
         running = Running(card, engine)
@@ -178,12 +180,6 @@ class Fleet:
 
     async def _watch(self, replica_id: int, engine: Engine) -> None:
         await self.bury(replica_id, await engine.died())
-
-
-def _empty(log: Path) -> None:
-    """What is in it from now on is of this load. Whatever is no plain file stays as it is."""
-    if log.is_file():
-        log.write_bytes(b"")
 
 
 async def _import_ahead(kind: str) -> None:
