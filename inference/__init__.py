@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inference import checkup, custom, errors, requests
     from inference.answer import Answer
-    from inference.catalogue import ModelCard
+    from inference.catalogue import CardError, ModelCard
+    from inference.examining import Fit
     from inference.service import InferenceService, get_service
     from inference.status import ModelStatus, Overview, Queued, Waiting
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # the service, nor time to import it.
 _ROOMS = {
     "Answer": "answer",
+    "CardError": "catalogue",
+    "Fit": "examining",
     "InferenceService": "service",
     "ModelCard": "catalogue",
     "ModelStatus": "status",
@@ -31,6 +34,8 @@ _ROOMS = {
 
 __all__ = [
     "Answer",
+    "CardError",
+    "Fit",
     "InferenceService",
     "ModelCard",
     "ModelStatus",

@@ -8,7 +8,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-WISHES = ("none", "preload", "pin")
+from inference.engine_args import wrong_argument
+
+# `drain`: it finishes what runs and waits, takes nothing new, and goes.
+WISHES = ("none", "preload", "pin", "drain")
+# Those for which a model is loaded before anybody asks.
+WANTED = ("preload", "pin")
 ENGINES = ("vllm", "transformers", "custom", "echo")
 TASKS = ("text-generation", "embedding", "rerank", "custom")
 # What models under these may be for besides, in the Hub's words.
@@ -49,55 +54,8 @@ PIPELINE_TASKS = (
 )
 # How a model is made to fit, best first; `ladder.py` says what each of them takes.
 RUNGS = ("full", "8bit", "4bit", "cpu_offload", "disk_offload")
-# Settings that would let a card reach beyond its own model (files, addresses, other users'
-# prompts) are not here; what is not here is refused.
-ENGINE_ARGS: Mapping[str, tuple[str, ...]] = {
-    "vllm": (
-        "block_size",
-        "convert",
-        "enable_chunked_prefill",
-        "enable_prefix_caching",
-        "enable_sleep_mode",
-        "enforce_eager",
-        "hf_overrides",
-        "kv_cache_dtype",
-        "kv_cache_memory_bytes",
-        "load_in_4bit",
-        "load_in_8bit",
-        "limit_mm_per_prompt",
-        "max_num_batched_tokens",
-        "mm_processor_kwargs",
-        "pipeline_parallel_size",
-        "pooler_config",
-        "seed",
-        "speculative_config",
-        "swap_space",
-        "tensor_parallel_size",
-        "tokenizer_mode",
-    ),
-    "transformers": (
-        "load_in_4bit",
-        "load_in_8bit",
-        "max_wait",
-        "tensor_parallel_size",
-    ),
-    "custom": ("memory_bytes", "network", "run"),
-    "echo": (
-        "context",
-        "dimensions",
-        "fail_load",
-        "fail_wake",
-        "load_seconds",
-        "memory_bytes",
-        "out_of_memory",
-        "silent_after",
-        "sleep_bytes",
-        "sleep_seconds",
-        "pictures",
-        "tokens_per_second",
-        "wake_seconds",
-    ),
-}
+# What a model computes in; auto: what it was published in, or what the machine is quick with.
+DTYPES = ("auto", "bfloat16", "float16", "float32", "half", "float")
 
 
 class CardError(ValueError):
@@ -144,6 +102,23 @@ class ModelCard:
     is_default: bool = False
     unload_before: float = 0.0
 
+    @property
+    def tier(self) -> str:
+        """C for custom code, S for a pinned model, else A."""
+        return tier_of(self.wish, self.engine)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether staff want it loaded, whoever asks."""
+        return self.wish in WANTED
+
+
+def tier_of(wish: str, engine: str) -> str:
+    """The tier of a model that runs under an engine."""
+    if engine == "custom":
+        return "C"
+    return "S" if wish == "pin" else "A"
+
 
 CARD_FIELDS = frozenset(f.name for f in fields(ModelCard)) - {
     "created",
@@ -152,8 +127,38 @@ CARD_FIELDS = frozenset(f.name for f in fields(ModelCard)) - {
 }
 
 
+# What each field holds, and how that is said.
+KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(
+        ("id", "source", "revision", "task", "engine", "wish", "dtype", "quantization"),
+        ((str,), "a text"),
+    ),
+    **dict.fromkeys(
+        ("tool_parser", "reasoning_parser", "licence", "notes"),
+        ((str,), "a text"),
+    ),
+    **dict.fromkeys(("replicas", "max_num_seqs"), ((int,), "a whole number")),
+    **dict.fromkeys(("trust_remote_code", "found"), ((bool,), "true or false")),
+    "max_model_len": ((int, type(None)), "a whole number"),
+    "slice": ((int, float, type(None)), "a number of seconds"),
+    "engine_args": ((Mapping,), "a table"),
+    "aliases": ((tuple,), "a list of texts"),
+    "rungs": ((tuple,), "a list of texts"),
+}
+
+
+def _check_kinds(card: ModelCard) -> None:
+    for name, (kinds, said) in KINDS.items():
+        value = getattr(card, name)
+        # True is a whole number to Python, and no number here.
+        fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+        if not fits or (kinds == (tuple,) and not all(isinstance(each, str) for each in value)):
+            raise CardError(name, f"This is to be {said}.")
+
+
 def check_card(card: ModelCard) -> None:
     """Raise `CardError` with the field's name when the card cannot work."""
+    _check_kinds(card)
     if not card.id or any(c.isspace() or not c.isprintable() for c in card.id):
         raise CardError("id", "An id has at least one character and no spaces.")
     if not card.source:
@@ -161,6 +166,7 @@ def check_card(card: ModelCard) -> None:
     for name, value, allowed in (
         ("wish", card.wish, WISHES),
         ("engine", card.engine, ENGINES),
+        ("dtype", card.dtype, DTYPES),
         ("task", card.task, TASKS + PIPELINE_TASKS if card.engine in ANY_TASK else TASKS),
     ):
         if value not in allowed:
@@ -180,10 +186,10 @@ def check_card(card: ModelCard) -> None:
     for rung in card.rungs:
         if rung not in RUNGS:
             raise CardError("rungs", f"{rung!r} is not one of {', '.join(RUNGS)}.")
-    for arg in card.engine_args:
-        if arg not in ENGINE_ARGS[card.engine]:
-            known = ", ".join(ENGINE_ARGS[card.engine])
-            raise CardError("engine_args", f"{arg!r} is not one of {known}.")
+    if card.slice is not None and not 0 < card.slice < float("inf"):
+        raise CardError("slice", "A turn lasts for some seconds.")
+    if wrong := wrong_argument(card.engine, card.engine_args):
+        raise CardError("engine_args", wrong)
 
 
 def read_cards(path: Path) -> list[ModelCard]:
@@ -192,21 +198,32 @@ def read_cards(path: Path) -> list[ModelCard]:
     Raises `CardError` for a table that is no card, `tomllib.TOMLDecodeError` for a file that is no
     TOML.
     """
-    with path.open("rb") as file:
-        tables = tomllib.load(file).get("model", [])
-    return [_card(table) for table in tables]
+    return [card_of(table) for table in tables_of(path.read_text())]
 
 
-def _card(table: dict[str, Any]) -> ModelCard:
+def tables_of(text: str) -> list[dict[str, Any]]:
+    """The `[[model]]` tables of a TOML text. Raises `tomllib.TOMLDecodeError`, `CardError`."""
+    tables = tomllib.loads(text).get("model", [])
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise CardError("id", "Each card is a table of its own, under [[model]].")
+    return tables
+
+
+def card_of(table: Mapping[str, Any]) -> ModelCard:
+    """The card that a table says. Raises `CardError`."""
     if unknown := sorted(set(table) - CARD_FIELDS):
         raise CardError(unknown[0], f"A card has no field {unknown[0]!r}.")
     missing = [name for name in ("id", "source") if name not in table]
     if missing:
         raise CardError(missing[0], f"A card needs {missing[0]!r}.")
-    lists = {name: tuple(table.get(name, ())) for name in ("aliases", "rungs")}
+    lists = {name: _several(table.get(name, ())) for name in ("aliases", "rungs")}
     card = ModelCard(**{**table, **lists})
     check_card(card)
     return card
+
+
+def _several(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Catalogue:

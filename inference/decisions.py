@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inference.catalogue import WANTED
 from inference.requests import Lane
 from inference.sizing import Need
 
@@ -45,6 +46,11 @@ class Model:
     sleep_bytes: int = 0
     asleep_bytes: int = 0
     refusal: str = ""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to be loaded though nobody asks."""
+        return self.wish in WANTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from inference.catalogue import ModelCard
 from inference.custom import limits_of
 from inference.decisions import Decision, Load, Ticket
@@ -115,7 +117,7 @@ class Dispatcher:
         self.scheduler.finish(request_id, self._clock(), tokens, ran)
         if not self.scheduler.running:
             self._idle.set()
-        if self.scheduler.queues or self.scheduler.retired:
+        if self.scheduler.queues or self.scheduler.retired or self.scheduler.drains():
             self.step()
 
     # --- life ------------------------------------------------------------------------------------
@@ -291,4 +293,5 @@ class Dispatcher:
             load.need.host_bytes,
             self._logs.parent / "offload" / str(load.replica),
             limits_of(card),
+            settings.HANG_SECONDS,
         )

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 # A new measurement counts for an eighth, so that the mean follows what is new within some tens.
 NEWEST = 0.125
 FIRST = 5
+# A shorter answer says more of how long its prompt took than of how quick the model is.
+MEASURED_TOKENS = 8
 # A single turn says no more than that turns last so many times as long, or as short.
 MOST_PACE = 2.0
 
@@ -38,7 +40,8 @@ class ModelEstimates:
 
     `load`: from the decision to the first answer; `wake` the same from sleep. `hold`: how long a
     request runs; `tail` by how much more the long ones do. `turn`: from ready to gone, while others
-    waited; `drain` its end, when nobody new is let in. `asked`: when somebody last asked for it.
+    waited; `drain` its end, when nobody new is let in. `speed`: tokens a second of one answer.
+    `asked`: when somebody last asked for it.
     """
 
     load: Mean = field(default_factory=Mean)
@@ -48,10 +51,13 @@ class ModelEstimates:
     tail: Mean = field(default_factory=Mean)
     turn: Mean = field(default_factory=Mean)
     drain: Mean = field(default_factory=Mean)
+    speed: Mean = field(default_factory=Mean)
     asked: float = float("-inf")
 
-    def answered(self, seconds: float, cost: float) -> None:
-        """A request ran to its end."""
+    def answered(self, seconds: float, cost: float, tokens: int = 0) -> None:
+        """A request ran to its end, and its answer has so many tokens."""
+        if tokens >= MEASURED_TOKENS and seconds > 0:
+            self.speed.add(tokens / seconds)
         # How far beyond the mean an answer may go: the spread decides how long a drain lasts.
         if self.hold.value:
             self.tail.add(max(0.0, seconds - self.hold.value))
@@ -75,6 +81,10 @@ class Estimates:
         if known is None:
             known = self._models[model] = ModelEstimates()
         return known
+
+    def seen(self, model: str) -> ModelEstimates:
+        """The same for whoever only looks: nothing is kept for a model that never did anything."""
+        return self._models.get(model) or ModelEstimates()
 
     @property
     def pace(self) -> float:

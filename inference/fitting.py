@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 from inference.catalogue import ModelCard
 from inference.decisions import Model
@@ -13,6 +15,9 @@ from inference.scheduler import Scheduler
 from inference.sizing import Need, Weights
 
 Key = tuple[object, ...]
+# A context that no model is too large for that fits at all.
+SHORT = 512
+NOT_MEASURED = ("", "", 0)
 
 
 class Fitting:
@@ -23,6 +28,8 @@ class Fitting:
         self._scheduler = scheduler
         self._library = library
         self._weights: dict[Key, Weights] = {}
+        # By id: source, revision and bytes of what was measured last.
+        self._sizes: dict[str, tuple[str, str, int]] = {}
         # The rung that ran out of memory last.
         self._failed: dict[Key, Need] = {}
 
@@ -31,11 +38,37 @@ class Fitting:
         key = _key(card)
         if key not in self._weights:
             self._weights[key] = await self._library.weights(card)
+        self._sizes[card.id] = card.source, card.revision, self._weights[key].bytes
         return self._ladder(card, self._weights[key])
+
+    async def misfit(self, card: ModelCard) -> tuple[str, str]:
+        """Which field of a card keeps its model from fitting, and why; empty where it fits.
+
+        Raises what `Library.weights` does.
+        """
+        refusal = (await self.ladder(card)).refusal
+        if not refusal:
+            return "", ""
+        weights = self._weights[_key(card)]
+        # Whatever makes it fit when it is let go is to blame; else the model itself.
+        freer: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("rungs", {"rungs": ()}),
+            ("engine_args", {"engine_args": {}}),
+            ("max_model_len", {"max_model_len": SHORT, "max_num_seqs": 1}),
+        )
+        for field, change in freer:
+            if self._ladder(replace(card, **change), weights).steps:
+                return field, refusal
+        return "source", refusal
 
     def known(self, card: ModelCard) -> Weights | None:
         """What is known of the model's files; None before it was measured."""
         return self._weights.get(_key(card))
+
+    def weight_bytes(self, card: ModelCard) -> int | None:
+        """Bytes of the model's weights; None before it was measured. For thousands of cards."""
+        source, revision, size = self._sizes.get(card.id, NOT_MEASURED)
+        return size if (source, revision) == (card.source, card.revision) else None
 
     async def model(self, card: ModelCard) -> Model:
         """The card as the scheduler knows it. Raises what `Library.weights` does."""

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing, contextmanager
+from pathlib import Path
 from typing import Any
 
 from inference.catalogue import ModelCard
@@ -45,6 +46,8 @@ class Fleet:
         self._running: dict[int, Running] = {}
         # The last measured load of each model, in seconds.
         self.load_seconds: dict[str, float] = {}
+        # Where the processes of its last load print to.
+        self.logs: dict[str, Path] = {}
         self.switches = Switches()
         self._warming: asyncio.Task[None] | None = None
 
@@ -65,6 +68,10 @@ class Fleet:
         """
         engine = make_engine(card, resources)
         with self._timed(card.id, "load"):
+            # What is in it from now on is of this load. What is no plain file stays as it is.
+            if resources.log.is_file():
+                await asyncio.to_thread(resources.log.write_bytes, b"")
+            self.logs[card.id] = resources.log
             await self._until_it_answers(engine, card, engine.start())
         running = Running(card, engine)
         self._running[replica_id] = running

@@ -39,7 +39,7 @@ def _settled(state: State) -> bool:
         if replica.state is not ReplicaState.READY or replica.closing:
             return False
         there.add(replica.model)
-    return all(m.wish == "none" or m.id in there for m in state.models.values())
+    return all(model.id in there for model in state.wished)
 
 
 def grants(state: State, planned: Plan) -> Iterator[Grant]:

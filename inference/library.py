@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -22,7 +23,7 @@ from inference.hub import Found, look_up
 from inference.requests import Question
 from inference.sizing import Weights
 from inference.store import Store
-from inference.weights import cached_folder, local_folder, measure
+from inference.weights import cached_folder, config_of, local_folder, measure
 
 Keep = Callable[[ModelCard], Awaitable[None]]
 
@@ -66,6 +67,21 @@ class Library:
         if card.engine == "echo" or folder is not None:
             return await asyncio.to_thread(measure, card, folder)
         return sorting.weights_of(await self._look_up(card))
+
+    async def config(self, card: ModelCard) -> Mapping[str, Any]:
+        """Its config.json, wherever it is; empty where there is none. Raises as `weights` does."""
+        folder = await self.locate(card)
+        if card.engine in ("echo", "custom"):
+            return {}
+        if folder is not None:
+            return await asyncio.to_thread(config_of, folder)
+        return (await self._look_up(card)).config
+
+    async def bytes_to_fetch(self, card: ModelCard) -> int:
+        """What would have to come from the Hub, 0 for what is here. Raises as `weights` does."""
+        if card.engine in ("echo", "custom") or await self.locate(card) is not None:
+            return 0
+        return _parcel(await self._look_up(card)).total
 
     async def pinned(self, card: ModelCard) -> ModelCard:
         """The card with its commit, which is written down the first time."""

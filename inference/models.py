@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import timedelta
 from typing import Any
 
@@ -15,13 +16,21 @@ from inference.catalogue import (
     ENGINES,
     PIPELINE_TASKS,
     TASKS,
+    WANTED,
     WISHES,
     CardError,
     ModelCard,
+    card_of,
     check_card,
     read_cards,
+    tables_of,
 )
 from inference.errors import ModelNotFound
+from inference.examining import check_names
+from inference.toml import to_toml
+
+# What staff may ask of a model.
+ASKS = ("preload", "pin", "unload", "reload", "drain")
 
 
 class CatalogueRowManager(models.Manager["CatalogueRow"]):
@@ -47,6 +56,63 @@ class CatalogueRowManager(models.Manager["CatalogueRow"]):
         if not self.filter(id=card.id).update(revision=card.revision, changed=timezone.now()):
             CatalogueRow.from_card(card).save(force_insert=True)
 
+    def ask(self, name: str, what: str, by: int) -> CatalogueRow:
+        """Write one of ASKS into a row, and into the log who wanted it (a user's key).
+
+        Both at once, one after another: of opposite wishes the last in the log is in force. Raises
+        ModelNotFound.
+        """
+        from django.contrib.admin.models import CHANGE
+
+        with transaction.atomic():
+            row = self.select_for_update().filter(id=name).first()
+            if row is None:
+                raise ModelNotFound(name)
+            row.ask(what)
+            _log(by, row, CHANGE, f"asked to {what}")
+            return row
+
+    def to_toml(self) -> str:
+        """Every card, as `from_toml` takes it. Raises CardError."""
+        return to_toml(self.cards())
+
+    def from_toml(self, text: str, by: int) -> tuple[int, int]:
+        """Add and change cards, all of them or none; how many of each. `by` is a user's key.
+
+        What a table does not name stays as it is. Raises ValidationError that says of each card
+        and field what is wrong.
+        """
+        from django.contrib.admin.models import ADDITION, CHANGE
+
+        added = changed = 0
+        with transaction.atomic():
+            for table in _tables(text):
+                name = str(table.get("id", ""))
+                row = self.select_for_update().filter(id=name).first()
+                is_new = row is None
+                try:
+                    row = self._changed(row, table)
+                    row.full_clean(validate_unique=is_new)
+                except ValidationError as error:
+                    raise ValidationError(_told(name, error)) from error
+                row.save(force_insert=is_new)
+                _log(by, row, ADDITION if is_new else CHANGE, "imported")
+                added, changed = added + is_new, changed + (not is_new)
+        return added, changed
+
+    def _changed(self, row: CatalogueRow | None, table: dict[str, Any]) -> CatalogueRow:
+        try:
+            # The check of a whole card, also of fields that a row has no column for.
+            given = card_of({**({} if row is None else _plain(row)), **table})
+        except CardError as error:
+            raise ValidationError({error.field: str(error)}) from error
+        made = CatalogueRow.from_card(given)
+        if row is None:
+            return made
+        for name in table:
+            setattr(row, name, getattr(made, name))
+        return row
+
     def set_default(self, name: str) -> None:
         """Make one card the default and have it always resident; a wish it has already stays.
 
@@ -67,6 +133,30 @@ class CatalogueRowManager(models.Manager["CatalogueRow"]):
         """Changes whenever any row does: how many rows there are, and the last change."""
         found = self.aggregate(count=models.Count("id"), changed=models.Max("changed"))
         return found["count"], found["changed"]
+
+
+def _tables(text: str) -> list[dict[str, Any]]:
+    try:
+        return tables_of(text)
+    except (tomllib.TOMLDecodeError, CardError) as error:
+        raise ValidationError(f"This is no catalogue in TOML: {error}") from error
+
+
+def _plain(row: CatalogueRow) -> dict[str, Any]:
+    """A row as a table of a file would say it."""
+    return {name: getattr(row, name) for name in CARD_FIELDS}
+
+
+def _told(name: str, error: ValidationError) -> list[str]:
+    if not hasattr(error, "error_dict"):
+        return [f"{name}: {each}" for each in error.messages]
+    return [f"{name}, {field}: {' '.join(e)}" for field, e in error.message_dict.items()]
+
+
+def _log(by: int, row: CatalogueRow, flag: int, words: str) -> None:
+    from django.contrib.admin.models import LogEntry
+
+    LogEntry.objects.log_actions(by, [row], flag, words)
 
 
 class CatalogueRow(models.Model):
@@ -140,9 +230,21 @@ class CatalogueRow(models.Model):
         if not isinstance(self.engine_args, dict):
             raise ValidationError({"engine_args": 'Engine arguments are an object, like {"a": 1}.'})
         try:
-            check_card(self.card())
+            card = self.card()
+            check_card(card)
+            check_names(card)
         except CardError as error:
             raise ValidationError({error.field: str(error)}) from None
+        self._check_aliases()
+
+    def _check_aliases(self) -> None:
+        """A name leads to one model: else it would depend on the order of the rows to which."""
+        taken: dict[str, str] = {}
+        for name, aliases in CatalogueRow.objects.exclude(pk=self.pk).values_list("id", "aliases"):
+            taken |= dict.fromkeys(aliases, name) | {name: name}
+        for alias in self.aliases:
+            if alias in taken:
+                raise ValidationError({"aliases": f"{alias!r} is a name of {taken[alias]}."})
 
     def card(self) -> ModelCard:
         """The row as the frozen card that the rest of the code knows."""
@@ -165,10 +267,18 @@ class CatalogueRow(models.Model):
         values["engine_args"] = dict(card.engine_args)
         return cls(**values)
 
-    def ask(self, wish: str) -> None:
-        """Write a wish: `preload`, `pin`, or `unload` (which is `none` and unloads what runs)."""
-        if wish == "unload":
-            self.wish, self.unload_before = "none", timezone.now()
+    def ask(self, what: str) -> None:
+        """Write one of ASKS into the row.
+
+        `unload` takes the wish back and unloads what runs, `reload` loads it anew, `drain` takes it
+        out of service until it is asked for anything else.
+        """
+        if what in ("unload", "reload"):
+            self.unload_before = timezone.now()
+        if what == "unload":
+            self.wish = "none"
+        elif what == "reload":
+            self.wish = self.wish if self.wish in WANTED else "preload"
         else:
-            self.wish = wish
+            self.wish = what
         self.save(update_fields=["wish", "unload_before", "changed"])

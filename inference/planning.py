@@ -70,6 +70,8 @@ def plan(state: State, now: float) -> Plan:
             planned.limits[replica.id] = -INFINITY
             if replica.idle:
                 planned.gone.append(replica.id)
+    asleep = (r.id for r in state.replicas.values() if r.state is ReplicaState.SLEEPING)
+    planned.gone += [replica_id for replica_id in asleep if replica_id in state.retired]
     planned.gone += [r.id for r in state.ready() if _unused_too_long(state, r, now)]
     tables = _Tables(state, planned.gone)
     for model in _wanting(state, now):
@@ -160,7 +162,8 @@ def asleep_or_gone(state: State, planned: Plan) -> tuple[list[int], list[int]]:
     Who sleeps needs room in the machine's memory; for it the sleepers that were used longest ago
     are unloaded. What staff retired is unloaded.
     """
-    sleeping = [r for r in state.replicas.values() if r.host_bytes and r.id not in planned.wakes]
+    staying = [r for r in state.replicas.values() if r.id not in planned.gone]
+    sleeping = [r for r in staying if r.host_bytes and r.id not in planned.wakes]
     sleeping = [r for r in sleeping if r.state is not ReplicaState.STOPPING or r.falling_asleep]
     used = sum(r.host_bytes for r in sleeping) + _offloaded(state, planned)
     spare = sorted(
@@ -197,7 +200,8 @@ def _sleeping(state: State, planned: Plan, model: Model) -> Replica | None:
     found = (
         r
         for r in state.replicas.values()
-        if r.model == model.id and r.state is ReplicaState.SLEEPING and r.id not in planned.wakes
+        if r.model == model.id and r.state is ReplicaState.SLEEPING
+        if r.id not in planned.wakes and r.id not in state.retired
     )
     return next(found, None)
 
@@ -208,7 +212,7 @@ def _wanting(state: State, now: float) -> Iterator[Model]:
     yield from unserved
     live = state.live_models()
     for wish in ("pin", "preload"):
-        for model in state.models.values():
+        for model in state.wished:
             if model.wish != wish or model.id in live or state.queues.get(model.id):
                 continue
             if state.may_try(model.id, now):
@@ -254,8 +258,11 @@ def _evictable(state: State, model: Model, staying: Sequence[Replica]) -> list[R
 
 def _unused_too_long(state: State, replica: Replica, now: float) -> bool:
     model = state.models.get(replica.model)
-    wished = model is not None and model.wish != "none"
-    patience = state.limits.idle
-    if not patience or wished or not replica.idle or state.queues.get(replica.model):
+    if not replica.idle or state.queues.get(replica.model) or replica.id in state.retired:
         return False
-    return now - replica.last_used >= patience and replica.id not in state.retired
+    if model is not None and model.wish == "drain":
+        return True
+    patience = state.limits.idle
+    if not patience or (model is not None and model.wanted):
+        return False
+    return now - replica.last_used >= patience

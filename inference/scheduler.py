@@ -43,6 +43,7 @@ class Scheduler(State):
     def set_models(self, models: Sequence[Model]) -> None:
         """The catalogue in force. Models that are gone lose their wish and are not loaded again."""
         self.models = {model.id: model for model in models}
+        self.wished = [model for model in self.models.values() if model.wanted]
 
     def submit(self, ticket: Ticket, now: float) -> None:
         """Put a request in its model's queue.
@@ -75,7 +76,7 @@ class Scheduler(State):
     def finish(self, request_id: str, now: float, tokens: int = 0, ran: bool = True) -> None:
         """A running request ended, for whatever reason: its lease is free.
 
-        `tokens` is what other policies charge by; this one goes by device-seconds. One that never
+        `tokens` tell how quick the model is; what is charged are device-seconds. One that never
         `ran` says nothing of how long answers take.
         """
         lease = self._release(request_id, now)
@@ -89,7 +90,7 @@ class Scheduler(State):
         self.fairness.leave(lease.ticket.account, now)
         self.charge_lane(lease.ticket.lane, cost * width, now)
         if ran:
-            known.answered(seconds, cost * width)
+            known.answered(seconds, cost * width, tokens)
 
     def preempted(self, request_id: str, now: float, generated: int) -> None:
         """A running request was stopped with `generated` tokens in all and waits again.
@@ -137,6 +138,7 @@ class Scheduler(State):
     def load_failed(self, replica_id: int, reason: str, now: float) -> list[str]:
         """The replica did not start. Returns the requests that waited for it: they fail with it."""
         replica = self.replicas.pop(replica_id, None)
+        self.retired.discard(replica_id)
         if replica is None:
             # It was asleep, died just before it was woken, and has been counted as a crash.
             return []
@@ -150,6 +152,7 @@ class Scheduler(State):
     def called_off(self, replica_id: int) -> None:
         """The replica did not fit and is tried another way: whoever waits for it waits on."""
         self.replicas.pop(replica_id, None)
+        self.retired.discard(replica_id)
 
     def stopped(self, replica_id: int, now: float) -> None:
         """The replica was unloaded in good order: its memory is free."""
@@ -175,8 +178,13 @@ class Scheduler(State):
         self._note_failure(replica.model, reason, now)
 
     def retire(self, model: str, before: float = float("inf")) -> None:
-        """Staff unload a model: its replicas that got ready before then drain and go."""
-        self.retired.update(r.id for r in self.ready() if r.model == model and r.ready_at < before)
+        """Staff unload a model: its replicas whose load began before then drain and go.
+
+        One that is still being loaded goes as soon as it could answer; one that sleeps, at once.
+        """
+        own = (r for r in self.replicas.values() if r.model == model and r.started < before)
+        stays = (r for r in own if r.state is not ReplicaState.STOPPING or r.falling_asleep)
+        self.retired.update(r.id for r in stays)
 
     def forgive(self, model: str) -> None:
         """Staff ask for another try: forget failed loads."""

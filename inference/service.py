@@ -11,11 +11,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from django.conf import settings
 
 from inference.answer import Answer
-from inference.catalogue import Catalogue, ModelCard
+from inference.board import Board
+from inference.catalogue import CardError, Catalogue, ModelCard
 from inference.decisions import Limits, Model
 from inference.devices import Device, sleep_memory_bytes, visible_devices
 from inference.dispatch import Dispatcher
@@ -24,8 +26,10 @@ from inference.errors import (
     InferenceError,
     ModelNotFound,
     ModelTooLarge,
+    ModelUnavailable,
     ShuttingDown,
 )
+from inference.examining import Fit, examine
 from inference.fitting import Fitting
 from inference.hub import is_id
 from inference.library import Library
@@ -33,8 +37,9 @@ from inference.replica import Replica, ReplicaState
 from inference.requests import Question
 from inference.run import Early, Run
 from inference.scheduler import Scheduler
-from inference.status import Board, ModelStatus, Overview, Place, Queued, QueueShare, Waiting
-from inference.tasks import check
+from inference.status import ModelStatus, Overview, Place, Queued, QueueShare, Waiting
+from inference.switches import Switch
+from inference.tasks import check, probe
 from inference.weights import free_disk
 
 logger = logging.getLogger(__name__)
@@ -94,6 +99,8 @@ class InferenceService:
         if not self.accepting:
             raise ShuttingDown("The server is shutting down.", 10)
         card = self.card(request.model)
+        if card.wish == "drain":
+            raise ModelUnavailable(f"Staff of this server took `{card.id}` out of service.", 120)
         check(card, request)
         early = await self._prepare_early(card, request)
         run = Run(self._dispatcher, self._clock, card.id, request)
@@ -148,6 +155,56 @@ class InferenceService:
         """The ids of all cards."""
         return frozenset(self._catalogue.cards)
 
+    async def propose(self, name: str) -> Fit:
+        """The card that an id of the Hub would get, and how it would run here; nothing is kept.
+
+        Raises as `find` and `examine` do; CardError for one that is in the catalogue.
+        """
+        if self._catalogue.find(name):
+            raise CardError("id", f"`{name}` is in the catalogue already.")
+        card = await self.library.find(name)
+        if self._catalogue.find(card.id):
+            raise CardError("id", f"`{card.id}` is in the catalogue already.")
+        return await self.examine(card)
+
+    async def examine(self, card: ModelCard) -> Fit:
+        """Whether a card can work here, and how. No weights are fetched for that.
+
+        Raises CardError at the field at fault, ModelUnavailable where the Hub does not answer.
+        """
+        return await examine(card, self.library, self._fitting)
+
+    def live(self) -> list[ModelStatus]:
+        """Models of which there is news: wished for, loaded, on their way, waited for, failed."""
+        return self._board.live(self._catalogue.cards.values())
+
+    def states(self) -> dict[str, tuple[str, str]]:
+        """State and detail of every model that is not just unloaded."""
+        return self._board.states(self._catalogue.cards.values())
+
+    def weight_bytes(self, card: ModelCard) -> int | None:
+        """Bytes of a model's weights; None before they were measured."""
+        return self._fitting.weight_bytes(card)
+
+    def cards(self) -> list[ModelCard]:
+        """Every card, in the catalogue's order."""
+        return list(self._catalogue.cards.values())
+
+    def sample(self, name: str) -> Question | None:
+        """The least to ask a model, as after a load; None where nothing is known of what it takes.
+
+        Raises ModelNotFound.
+        """
+        return probe(self.card(name))
+
+    def switches(self) -> list[Switch]:
+        """What brought all models in and out, the last at the end."""
+        return self._fleet.switches.all()
+
+    def log_of(self, name: str) -> Path | None:
+        """Where the processes of a model's last load print to; None where none was loaded."""
+        return self._fleet.logs.get(self.card(name).id)
+
     def models(self) -> list[ModelStatus]:
         """Every card and how its model is doing, in the catalogue's order."""
         return [self._board.status(card) for card in self._catalogue.cards.values()]
@@ -180,7 +237,8 @@ class InferenceService:
             self._fresh.pop(card.id, None)
         cards = [*cards, *self._fresh.values()]
         self._catalogue = Catalogue(cards)
-        self._scheduler.set_models([m for c in cards if (m := await self._known(c)) is not None])
+        known = [await self._known(card, before.cards.get(card.id)) for card in cards]
+        self._scheduler.set_models([model for model in known if model is not None])
         if settings.WARM_START and self.devices:
             self._fleet.warm(cards, self.devices[0].kind)
         self._follow_unloads(before)
@@ -253,7 +311,7 @@ class InferenceService:
         """Ready once nothing that was wished for is still loading; a later load changes nothing."""
         if self.ready or not self._started:
             return
-        wished = {m.id for m in self._scheduler.models.values() if m.wish != "none"}
+        wished = {model.id for model in self._scheduler.wished}
         coming = self._fetching or wished & self._dispatcher.loading()
         self.ready = not coming
 
@@ -263,7 +321,8 @@ class InferenceService:
             known = before.cards.get(card.id)
             if card.unload_before and (known is None or known.unload_before < card.unload_before):
                 self._scheduler.retire(card.id, card.unload_before - age)
-            if known is not None and known.wish == "none" != card.wish:
+                self._scheduler.forgive(card.id)
+            if known is not None and card.wanted and not known.wanted:
                 self._scheduler.forgive(card.id)
         for gone in set(before.cards) - set(self._catalogue.cards):
             self._scheduler.retire(gone)
@@ -286,24 +345,27 @@ class InferenceService:
         others = [each for each in self._catalogue.cards.values() if each.id != card.id]
         self._catalogue = Catalogue([*others, card])
 
-    async def _known(self, card: ModelCard) -> Model | None:
+    async def _known(self, card: ModelCard, before: ModelCard | None) -> Model | None:
         """The model where its weights are here; what somebody wished for is fetched.
 
-        Other models of the Hub are measured when somebody asks for them.
+        Other models of the Hub are measured when somebody asks for them, and none twice whose card
+        is as it was: a catalogue may have thousands.
         """
+        if card == before and not card.wanted:
+            return self._scheduler.models.get(card.id)
         try:
             if card.engine == "echo" or await self.library.locate(card):
                 return await self._fitting.model(card)
         except InferenceError as error:
             logger.warning("%s cannot be loaded: %s", card.id, error.message)
             return None
-        if card.wish != "none" and card.id not in self._fetching:
+        if card.wanted and card.id not in self._fetching:
             self._fetching[card.id] = asyncio.create_task(self._fetch(card.id))
         return self._scheduler.models.get(card.id)
 
     async def _fetch(self, name: str) -> None:
         """Bring a model that somebody wished for, until it is here or nobody wishes for it."""
-        while (card := self._catalogue.find(name)) is not None and card.wish != "none":
+        while (card := self._catalogue.find(name)) is not None and card.wanted:
             try:
                 await self.library.bring(await self._settled(card), None)
                 break
@@ -319,7 +381,7 @@ class InferenceService:
         """Cards whose weights stay on disk: wished for, loaded, waited for."""
         found = []
         for card in self._catalogue.cards.values():
-            if card.wish != "none" or self._replicas(card.id) or self._scheduler.waiting(card.id):
+            if card.wanted or self._replicas(card.id) or self._scheduler.waiting(card.id):
                 found.append(card)
         return found
 

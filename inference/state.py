@@ -41,6 +41,8 @@ class State:
     devices: Sequence[Device]
     limits: Limits = field(default_factory=Limits)
     models: dict[str, Model] = field(default_factory=dict)
+    # Those that are to be loaded though nobody asks: few, where the catalogue has thousands.
+    wished: Sequence[Model] = ()
     replicas: dict[int, Replica] = field(default_factory=dict)
     queues: dict[str, Line] = field(default_factory=dict)
     # The model of each request that waits.
@@ -73,6 +75,11 @@ class State:
         """Whether it never leaves."""
         model = self.models.get(replica.model)
         return model is not None and model.wish == "pin"
+
+    def drains(self) -> bool:
+        """Whether a copy waits for its last answer, to leave for good."""
+        models = (self.models.get(replica.model) for replica in self.replicas.values())
+        return any(model is not None and model.wish == "drain" for model in models)
 
     def head(self, model: str) -> float:
         """The lowest rank that waits for a model; infinity for none."""

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from inference.status import ModelStatus
-from inference.switches import KINDS, took
+from inference.switches import KINDS, Switch, took
 
 SHOWN = 100
 NONE = "–"
 
 
-def tables(statuses: Sequence[ModelStatus]) -> dict[str, Any]:
-    """What the template shows of these models: one row for each, and the last events of all."""
-    switched = [status for status in statuses if status.switches]
-    events = sorted((s for each in switched for s in each.switches), key=lambda s: -s.ended)
+def tables(switches: Sequence[Switch]) -> dict[str, Any]:
+    """What the template shows of them: one row for each model, and the last events of all."""
+    own: dict[str, list[Switch]] = {}
+    for switch in switches:
+        own.setdefault(switch.model, []).append(switch)
+    events = switches[::-1]
     return {
         "kinds": KINDS,
-        "models": [(each.card.id, [_cell(each, kind) for kind in KINDS]) for each in switched],
+        "models": [(name, [_cell(each, kind) for kind in KINDS]) for name, each in own.items()],
         "events": [
             {
                 "when": datetime.fromtimestamp(event.ended, UTC),
@@ -33,8 +34,8 @@ def tables(statuses: Sequence[ModelStatus]) -> dict[str, Any]:
     }
 
 
-def _cell(status: ModelStatus, kind: str) -> str:
-    found = took(status.switches, kind)
+def _cell(switches: Sequence[Switch], kind: str) -> str:
+    found = took(switches, kind)
     return " / ".join(map(_seconds, found)) if found else NONE
 
 

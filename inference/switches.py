@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -53,12 +53,16 @@ class Switches:
         for key, sums in self._sums.items():
             yield SwitchTotal(*key, *sums)
 
+    def all(self) -> list[Switch]:
+        """Those of every model, by their end."""
+        return sorted((each for own in self._of.values() for each in own), key=lambda s: s.ended)
+
     def of(self, model: str) -> tuple[Switch, ...]:
         """Those of a model, oldest first."""
         return tuple(self._of.get(model, ()))
 
 
-def took(switches: tuple[Switch, ...], kind: str) -> tuple[float, float] | None:
+def took(switches: Sequence[Switch], kind: str) -> tuple[float, float] | None:
     """Seconds of the last one of a kind that succeeded, and their median; None for no such."""
     found = [switch.seconds for switch in switches if switch.kind == kind and not switch.why]
     return (found[-1], median(found)) if found else None

@@ -281,4 +281,4 @@ def moments(state: State, now: float) -> list[float]:
 
 def _wished(state: State, model_id: str) -> bool:
     model = state.models.get(model_id)
-    return model is not None and model.wish != "none"
+    return model is not None and model.wanted

@@ -74,7 +74,7 @@ def measure(card: ModelCard, folder: Path | None) -> Weights:
         return Weights(
             Shape(0, 0, 0, 0, 1), memory, pictures=bool(card.engine_args.get("pictures"))
         )
-    config = _config(folder)
+    config = config_of(folder)
     check_code(card.id, config, card.trust_remote_code)
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     if not size and any(file.name.endswith(PICKLES) for file in folder.iterdir()):
@@ -103,7 +103,8 @@ def _defaults(folder: Path) -> dict[str, float]:
     return {name: given[name] for name in DEFAULTS if type(given.get(name)) in (int, float)}
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def config_of(folder: Path) -> dict[str, Any]:
+    """The config.json of a model's folder. Raises ModelUnavailable where it cannot be read."""
     try:
         found: dict[str, Any] = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:

@@ -31,7 +31,7 @@ from playground.consumers import websocket_urlpatterns  # noqa: E402  (needs the
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-API_PREFIXES = ("/v1/", "/hf/", "/ask/")
+API_PREFIXES = ("/v1/", "/hf/", "/ask/", "/staff/")
 API_PATHS = frozenset(
     {
         "/v1",

@@ -9,6 +9,7 @@ WebError
 ├── BodyTooLarge          more bytes than the server takes
 ├── BadKey                no key, or one that is not valid
 ├── ForeignPage           a page asks in somebody's name that is not one of ours
+├── StaffOnly             it is for staff
 ├── RateLimited           the caller has used what it may for now
 ├── UnknownRoute          nothing lives at this address
 ├── WrongMethod           the address exists, the method does not
@@ -59,6 +60,10 @@ class ForeignPage(WebError):
     """A request with a visitor's cookies that does not come from one of our own pages."""
 
 
+class StaffOnly(WebError):
+    """Something for staff with a permission that the caller does not have."""
+
+
 class RateLimited(WebError):
     """A limit of the caller's, or of its group, is reached.
 
@@ -102,6 +107,7 @@ TABLE: dict[type[BaseException], Row] = {
     BodyTooLarge: Row(413, BAD, "content_too_large"),
     BadKey: Row(401, BAD, "invalid_api_key"),
     ForeignPage: Row(403, BAD, "foreign_page"),
+    StaffOnly: Row(403, BAD, "staff_only"),
     RateLimited: Row(429, "requests", "rate_limit_exceeded"),
     NotAuthenticated: Row(401, BAD, "invalid_api_key"),
     UnknownRoute: Row(404, BAD, "unknown_url"),

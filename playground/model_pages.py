@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from functools import cache
+from itertools import groupby
 
 from asgiref.sync import async_to_sync
 from csp.decorators import csp_update
 from django.conf import settings
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render
@@ -19,6 +20,7 @@ from inference import ModelStatus, get_service
 from inference.errors import ModelNotFound
 from playground.api.hf.forms import forms
 from playground.api.views import live_body
+from playground.catalogue.filters import Chosen, Entry, choices
 from playground.visitors import looking
 
 # Pictures, sounds and films that are asked about and answered are shown by the browser from its own
@@ -41,14 +43,37 @@ SECTIONS = (
     ("Custom code", ("custom",)),
     ("Text", ("",)),
 )
+HEADINGS = (CHAT, *(heading for heading, _ in SECTIONS))
+# Models a page.
+PAGE = 60
+# Of most models there is nothing else to say.
+UNLOADED = ("unloaded", "")
 
 
 @require_safe
 @never_cache
 def models(request: HttpRequest) -> HttpResponse:
-    """Every model that the visitor may use, by what it is for."""
-    found = async_to_sync(_open_to)(request)
-    return render(request, "models.html", {"sections": _sections(found)})
+    """The models that the visitor may use and looks for, by what they are for, in pages."""
+    entries = async_to_sync(_open_to)(request)
+    chosen = Chosen.of(request.GET)
+    found = [(_place(each.card.task), each) for each in entries if chosen.finds(each)]
+    found.sort(key=lambda placed: placed[0])
+    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    sections = [
+        {"heading": HEADINGS[place], "models": [each for _, each in own]}
+        for place, own in groupby(page.object_list, key=lambda placed: placed[0])
+    ]
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "sections": sections,
+        "page": page,
+        "total": len(entries),
+        "chosen": chosen,
+        "filters": choices(entries, chosen),
+        "query": query.urlencode(),
+    }
+    return render(request, "models.html", context)
 
 
 @require_safe
@@ -66,6 +91,7 @@ def model(request: HttpRequest, model_id: str) -> HttpResponse:
         "model": card.id,
         "ask": reverse("ask", kwargs={"model": card.id}),
         "status": live_body(status),
+        "licence": card.licence,
         "forms": [each.as_dict() for each in own],
         "keys": settings.AUTH_MODE == "key",
         "most": settings.MAX_BODY_BYTES,
@@ -74,10 +100,16 @@ def model(request: HttpRequest, model_id: str) -> HttpResponse:
     return render(request, "model.html", context)
 
 
-async def _open_to(request: HttpRequest) -> list[ModelStatus]:
-    caller = await looking(request)
-    found = get_service().models()
-    return [each for each in found if caller and caller.terms_for(each.card.id)]
+async def _open_to(request: HttpRequest) -> list[Entry]:
+    caller, service = await looking(request), get_service()
+    if caller is None:
+        return []
+    states = service.states()
+    return [
+        Entry(card, states.get(card.id, UNLOADED)[0], service.weight_bytes(card))
+        for card in service.cards()
+        if caller.terms_for(card.id)
+    ]
 
 
 async def _status(request: HttpRequest, name: str) -> ModelStatus | None:
@@ -91,15 +123,10 @@ async def _status(request: HttpRequest, name: str) -> ModelStatus | None:
     return found if known and caller and caller.terms_for(found.card.id) else None
 
 
-def _sections(found: Iterable[ModelStatus]) -> list[dict[str, Any]]:
-    """The models under their headings; no heading without a model."""
-    headings = (CHAT, *(heading for heading, _ in SECTIONS))
-    placed: dict[str, list[ModelStatus]] = {heading: [] for heading in headings}
-    for each in found:
-        placed[_section(each.card.task)].append(each)
-    return [{"heading": heading, "models": own} for heading, own in placed.items() if own]
-
-
-def _section(task: str) -> str:
-    fitting = (heading for heading, words in SECTIONS if any(word in task for word in words))
-    return CHAT if task == CHATS else next(fitting)
+@cache
+def _place(task: str) -> int:
+    """Under which of HEADINGS models of a task stand."""
+    if task == CHATS:
+        return 0
+    words = (words for _, words in SECTIONS)
+    return 1 + next(i for i, own in enumerate(words) if any(word in task for word in own))

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from playground import account_page, model_pages, people, usage_page, views
+from playground.catalogue import views as catalogue
 from playground.conversations import views as conversations
 from playground.custom import views as custom
 from playground.guide import views as guide
@@ -11,6 +12,8 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("models", model_pages.models, name="models"),
     path("models/<path:model_id>", model_pages.model, name="model"),
+    path("wanted", catalogue.wanted, name="wanted"),
+    path("wanted/<int:pk>/take-back", catalogue.take_back, name="take-back"),
     path("status", views.status, name="status"),
     path("keys", people.keys, name="keys"),
     path("keys/<int:pk>/revoke", people.revoke, name="revoke-key"),

@@ -111,6 +111,6 @@ class Reconciler:
         if terminal:
             print()
         for status in self._service.models():
-            if status.card.wish != "none":
+            if status.card.wanted:
                 print(f"{status.card.id}: {status.state} {status.detail}".rstrip(), flush=True)
         print(f"Ready: open {address} in a browser.", flush=True)

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "playground",
     "playground.accounts",
     "playground.api",
+    "playground.catalogue",
     "playground.conversations",
     "playground.custom",
 ]

@@ -24,6 +24,7 @@ urlpatterns = [
     re_path(r"^v1/audio/", include("playground.api.audio.urls")),
     re_path(r"^v1(?:/|\Z)", include("playground.api.urls")),
     re_path(r"^hf(?:/|\Z)", include("playground.api.hf.urls")),
+    re_path(r"^staff/", include("playground.api.staff.urls")),
     re_path(r"^ask/", include("playground.api.hf.page_urls")),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),

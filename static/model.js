@@ -1,6 +1,8 @@
 // The page of one model: its facts, kept up to date, and the form that asks it.
 
-import { made, STATES, TIERS } from "./words.js";
+import { drawCode } from "./chat_code.js";
+import { bytes } from "./devices.js";
+import { made, measuredWords, STATES, TIERS } from "./words.js";
 import { Widget } from "./widgets/widget.js";
 
 const LOOK_EVERY = 5000;
@@ -20,6 +22,9 @@ function placementWords({ rung, devices, loaded, tokens_per_second: speed }, tas
   return loaded ? words.join(", ") : `${words.join(", ")}, when it is loaded`;
 }
 
+// Engines whose models have no weights.
+const MADE_UP = ["echo", "custom"];
+
 const isWhole = ({ placement }) => !placement || placement.rung === "full";
 
 function facts(status) {
@@ -29,6 +34,10 @@ function facts(status) {
     ["Tier", [status.tier, TIERS[status.tier]].filter(Boolean).join(", ")],
     ["Context", status.max_model_len ? `${status.max_model_len.toLocaleString("en")} tokens` : ""],
     ["Placement", status.placement ? placementWords(status.placement, status.task) : ""],
+    ["Weights", status.weight_bytes && !MADE_UP.includes(status.engine) ? bytes(status.weight_bytes) : ""],
+    ["Measured", measuredWords(status.measured)],
+    ["Licence", about.licence],
+    ["Takes", status.supported_parameters.join(", ")],
     ["Quality", isWhole(status) ? "" : status.placement.quality],
     ["Revision", status.revision?.slice(0, 12) ?? ""],
     ["Now", status.running || status.waiting ? `${status.running} running, ${status.waiting} waiting` : ""],
@@ -56,4 +65,5 @@ async function look() {
 
 show(about.status);
 if (about.forms.length) new Widget(about, look);
+else drawCode(document.getElementById("code"), about);
 setInterval(() => document.hidden || look(), LOOK_EVERY);

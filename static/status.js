@@ -1,5 +1,6 @@
 // The board: asks the server every two seconds while somebody looks, and counts down in between.
 
+import { bytes, deviceBar } from "./devices.js";
 import { duration, made, modelLink, plural, STATES, TIERS } from "./words.js";
 
 const ASK_EVERY = 2000;
@@ -24,13 +25,6 @@ function turnWords({ state, turn_left: turn, ready_in: ready, tier }) {
   if (state !== "ready") return "";
   if (turn === null) return tier === "S" ? "stays" : "nobody waits";
   return `${duration(left(turn))} left`;
-}
-
-function bytes(count) {
-  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-  const step = count ? Math.min(units.length - 1, Math.floor(Math.log2(count) / 10)) : 0;
-  const value = count / 1024 ** step;
-  return `${step && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[step]}`;
 }
 
 function cell(label, text, className = "") {
@@ -99,28 +93,6 @@ function switchRow(took) {
   return row(modelCell({ model: took.model }), ...cells);
 }
 
-// A bar of the device's memory, with a piece for each model on it.
-function deviceBar(device) {
-  const element = made("li", "", "device");
-  const used = device.memory_bytes - device.free_bytes;
-  const bar = made("div", "", "memory");
-  bar.setAttribute("role", "img");
-  bar.ariaLabel = `${bytes(used)} of ${bytes(device.memory_bytes)} in use`;
-  for (const { model, state, devices, bytes_per_device: size } of board.resident) {
-    if (!devices.includes(device.id)) continue;
-    // A name of which two letters can be seen says less than none.
-    const piece = made("span", size / device.memory_bytes < 0.08 ? "" : model, "piece");
-    piece.dataset.state = state;
-    piece.title = `${model}: ${bytes(size)}`;
-    piece.style.width = `${(100 * size) / device.memory_bytes}%`;
-    bar.append(piece);
-  }
-  const line = made("p", "", "device-line");
-  line.append(made("strong", device.id), made("span", device.name), made("span", bar.ariaLabel, "share"));
-  element.append(line, bar);
-  return element;
-}
-
 function fill(id, rows) {
   part(id).querySelector("tbody").replaceChildren(...rows);
   part(id).hidden = rows.length === 0;
@@ -140,7 +112,7 @@ function summary() {
 function draw() {
   if (!board) return;
   part("summary").textContent = summary();
-  part("devices").replaceChildren(...board.devices.map(deviceBar));
+  part("devices").replaceChildren(...board.devices.map((device) => deviceBar(device, board.resident)));
   fill("resident", board.resident.map(residentRow));
   fill("next", board.next.map(comingRow));
   fill("downloads", board.downloads.map(downloadRow));

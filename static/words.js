@@ -9,6 +9,7 @@ export const STATES = {
   stopping: "Unloading",
   unloaded: "Loads when asked",
   failed: "Failed to load",
+  closed: "Out of service",
 };
 
 export const TIERS = { S: "always loaded", A: "loaded on demand", C: "custom code" };
@@ -32,6 +33,15 @@ export function plural(count, word) {
 export function duration(seconds) {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
   return `${Math.round(seconds / 60)} min`;
+}
+
+// How quick a model was here, of what the server measured; empty where it measured nothing.
+export function measuredWords({ tokens_per_second: rate, answer_seconds: answer, load_seconds: load }) {
+  const words = [];
+  if (rate !== null) words.push(`${rate.toLocaleString("en")} tokens/s`);
+  else if (answer !== null) words.push(`an answer ${answer.toLocaleString("en")} s`);
+  if (load !== null) words.push(`load ${load.toLocaleString("en")} s`);
+  return words.join(", ");
 }
 
 // Where a question stands: which stage, which place, how long.

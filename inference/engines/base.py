@@ -20,7 +20,8 @@ class Resources:
     `log` is the file for what its processes print. `rung` is one of `ladder.RUNGS`. Where that
     spreads the weights over several memories, each GPU holds `weights_per_device` of them, the
     machine's own memory `host_bytes`, and the folder `offload` the rest. `start` raises OutOfMemory
-    where that was too much. `limits` hold for code that runs in a jail.
+    where that was too much. `limits` hold for code that runs in a jail. An engine that has work and
+    does none for `hang_seconds` is ended.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Resources:
     host_bytes: int = 0
     offload: Path | None = None
     limits: Limits = Limits()
+    hang_seconds: float = 20.0
 
 
 Asked = TypeVar("Asked", bound=Question, covariant=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-
 from inference.engines.vllm_children import Children
 
 if TYPE_CHECKING:
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 
 # Of the time in which nothing was heard: an engine that computes less than that does not compute.
 AT_WORK = 0.05
-# A step of a large model on a slow CPU may take longer than HANG_SECONDS, and a GPU's driver burns
+# A step of a large model on a slow CPU may take longer than `seconds`, and a GPU's driver burns
 # CPU while it waits for a kernel that never ends: so many times longer is too long for both.
 PATIENCE = 20
 
@@ -22,13 +20,14 @@ PATIENCE = 20
 class Watchdog:
     """Hears every step of an engine, and notices when none comes though there are requests.
 
-    Looked at every so often; a process that is stopped, or waits for something that never comes,
+    Looked at every so often, it finds fault after `seconds`; a process that is stopped, or waits for something that never comes,
     uses no CPU, and one that is merely slow does.
     """
 
-    def __init__(self, llm: AsyncLLM, children: Children) -> None:
+    def __init__(self, llm: AsyncLLM, children: Children, seconds: float) -> None:
         self._processor: Any = llm.output_processor
         self._children = children
+        self._seconds = seconds
         self._heard = time.monotonic()
         # When the count of CPU seconds began, and from what.
         self._since, self._cpu = 0.0, 0.0
@@ -50,9 +49,9 @@ class Watchdog:
             self._since, self._cpu = self._heard, self._children.cpu_seconds()
             return ""
         silent = now - self._heard
-        if silent < settings.HANG_SECONDS:
+        if silent < self._seconds:
             return ""
         worked = self._children.cpu_seconds() - self._cpu
-        if worked < AT_WORK * silent or silent > PATIENCE * settings.HANG_SECONDS:
+        if worked < AT_WORK * silent or silent > PATIENCE * self._seconds:
             return f"it has said nothing for {silent:.0f} s and computed for {worked:.1f} s"
         return ""

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
+from playground.catalogue.models import ModelRequest
 from playground.conversations.models import Conversation, Keeping
 
 from . import audit
@@ -53,6 +54,11 @@ def about(person: User) -> dict[str, Any]:
         ),
         "log_of_staff": list(
             LogEntry.objects.filter(user=person).values("action_time", "object_repr")
+        ),
+        "models_asked_for": list(
+            ModelRequest.objects.filter(person=person).values(
+                "model_id", "reason", "state", "answer", "created"
+            )
         ),
         "keeps_conversations": Keeping.objects.filter(person=person).exists(),
         "sums": list(

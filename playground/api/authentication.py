@@ -3,7 +3,9 @@ forge; they count at the one route that is for our own pages, and there Django's
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 from channels.db import database_sync_to_async
 from django.conf import settings
@@ -12,16 +14,19 @@ from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import CSRFCheck
 
-from playground.accounts.access import Caller
+from playground.accounts.access import ALL, FREE, UNBOUND, Caller
+from playground.accounts.audit import SHELL
 from playground.accounts.directory import Directory, directory
 from playground.accounts.identity import address_account, client_address
-from playground.errors import BadBody, BadKey, DatabaseUnavailable, ForeignPage
+from playground.catalogue import shell
+from playground.errors import BadBody, BadKey, DatabaseUnavailable, ForeignPage, StaffOnly
 from playground.visitors import visitor
 
 NO_KEY = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header "
     "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
 )
+ONLY_STAFF = "This is for the staff of this server who may see and change its models."
 WRONG_KEY = "Incorrect API key provided. Ask the administrator of this server for a key."
 
 
@@ -71,23 +76,49 @@ class PageAuthentication(KeyAuthentication):
         if reason := check.process_view(request, None, (), {}):  # type: ignore[arg-type]
             raise ForeignPage(f"This is for the pages of this server only. {reason}")
         try:
-            user_id = await _signed_in(request)
+            user_id = await self._signed_in(request)
         except (DatabaseError, InterfaceError) as error:
             raise DatabaseUnavailable("Who you are cannot be seen at the moment.") from error
         forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
         return await visitor(user_id, request.META.get("REMOTE_ADDR", ""), forwarded)
 
+    async def _signed_in(self, request: HttpRequest) -> int | None:
+        """The person whose session the request's cookie names; without one, no look is needed."""
+        key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        return await database_sync_to_async(self._person_of)(request, key) if key else None
 
-async def _signed_in(request: HttpRequest) -> int | None:
-    """The person whose session the request's cookie names; without one, no look is needed."""
-    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    return await database_sync_to_async(_person_of)(request, key) if key else None
+    def _person_of(self, request: HttpRequest, key: str) -> int | None:
+        request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+        user = get_user(request)
+        return user.pk if user.is_authenticated and self.admits(user) else None
+
+    def admits(self, user: Any) -> bool:
+        """Whether this person counts here at all."""
+        return True
 
 
-def _person_of(request: HttpRequest, key: str) -> int | None:
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
-    user = get_user(request)
-    return user.pk if user.is_authenticated else None
+class StaffAuthentication(PageAuthentication):
+    """For what the pages of staff ask, and commands on this machine."""
+
+    def __init__(self, permission: str) -> None:
+        super().__init__()
+        self._permission = permission
+
+    async def caller_of(self, request: HttpRequest) -> Caller:
+        """One of the staff, bound by nothing. Raises StaffOnly for everybody else."""
+        if name := shell.holder(request.META.get("HTTP_AUTHORIZATION", "")):
+            return Caller(f"{SHELL}{name}", staff=True)
+        try:
+            caller = await super().caller_of(request)
+        except BadKey as error:
+            raise StaffOnly(ONLY_STAFF) from error
+        if not caller.staff:
+            raise StaffOnly(ONLY_STAFF)
+        # Whoever keeps the models may try each of them out.
+        return replace(caller, models=ALL, terms=(UNBOUND,), own=FREE)
+
+    def admits(self, user: Any) -> bool:
+        return bool(user.is_staff and user.has_perm(self._permission))
 
 
 def bearer(header: str) -> str:

@@ -115,6 +115,10 @@ class ApiView(APIView):
             raise errors.ModelNotFound(name or card.id)
         return card
 
+    def cards(self) -> list[ModelCard]:
+        """Every model that the caller may use."""
+        return [card for card in get_service().cards() if self.caller.terms_for(card.id)]
+
     def statuses(self) -> list[ModelStatus]:
         """Every model that the caller may use, and how it is doing."""
         return [s for s in get_service().models() if self.caller.terms_for(s.card.id)]

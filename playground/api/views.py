@@ -101,7 +101,7 @@ class ModelsView(ApiView):
 
     async def get(self, request: HttpRequest) -> HttpResponse:
         """Every model that may be asked for, loaded or not."""
-        data = [model_body(status.card) for status in self.statuses()]
+        data = [model_body(card) for card in self.cards()]
         return json_response({"object": "list", "data": data})
 
 
@@ -193,7 +193,17 @@ def live_body(status: ModelStatus) -> dict[str, Any]:
         "capabilities": list(status.capabilities),
         "revision": status.card.revision or None,
         "placement": dataclasses.asdict(status.place) if status.place else None,
+        "weight_bytes": status.weight_bytes,
+        "measured": {
+            "tokens_per_second": _tenth(status.tokens_per_second),
+            "answer_seconds": _tenth(status.answer_seconds),
+            "load_seconds": _tenth(status.load_seconds),
+        },
     }
+
+
+def _tenth(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def engine_body(status: ModelStatus) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ async def test_engine_that_cannot_sleep_says_so_and_serves_on(fleet: Fleet) -> N
         await fleet.sleep(1)
     engine = fleet.engine(1)
     assert engine is not None and engine.alive and not engine.can_sleep
+
+
+async def test_the_log_of_a_load_is_of_that_load_alone(fleet: Fleet, tmp_path: Path) -> None:
+    log = tmp_path / "engine-1.log"
+    log.write_text("of an earlier one")
+    await fleet.start(1, card(), dataclasses.replace(CPU, log=log))
+    assert fleet.logs["echo"] == log and log.read_text() == ""
+    # What is no plain file is nobody's to empty, and stays.
+    await fleet.start(2, card(), CPU)
+    assert CPU.log.is_char_device()
 
 
 async def test_load_that_is_called_off_is_remembered_as_such(fleet: Fleet) -> None:

@@ -180,7 +180,17 @@ def _heard() -> Schema:
 def _models() -> dict[str, Schema]:
     model = {"id": TEXT, "object": _const("model"), "created": COUNT, "owned_by": TEXT}
     engine = {"id": TEXT, "object": _const("engine"), "owner": TEXT, "ready": FLAG}
-    states = _enum("unloaded", "downloading", "loading", "ready", "draining", "stopping", "failed")
+    states = _enum(
+        "unloaded",
+        "downloading",
+        "loading",
+        "ready",
+        "draining",
+        "sleeping",
+        "stopping",
+        "failed",
+        "closed",
+    )
     placement = {
         "rung": _enum("full", "8bit", "4bit", "cpu_offload", "disk_offload"),
         "engine": TEXT,
@@ -206,6 +216,15 @@ def _models() -> dict[str, Schema]:
         "supported_parameters": _list(TEXT),
         "revision": nullable(TEXT) | {"description": "The commit of a model from the Hub."},
         "placement": nullable(_all(placement)),
+        "weight_bytes": nullable(COUNT),
+        "measured": _all(
+            {
+                "tokens_per_second": nullable(NUMBER),
+                "answer_seconds": nullable(NUMBER),
+                "load_seconds": nullable(NUMBER),
+            }
+        )
+        | {"description": "Of one answer, and of the last load; null where there was none."},
     }
     return {
         "Model": _all(model),

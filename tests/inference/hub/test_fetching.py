@@ -189,7 +189,7 @@ def test_admin_shows_how_far_it_is(staff: Client, monkeypatch: pytest.MonkeyPatc
     flight.bytes = 2**30
     service.library.downloads.flights[card.id] = flight
     page = staff.get("/admin/inference/cataloguerow/").content.decode()
-    assert f'<progress value="{2**30}" max="{4 * 2**30}"></progress>' in page
+    assert '<progress value="0.25" max="1"></progress>' in page
     assert "downloading, 1.00 of 4.00 GiB" in page
     # Asked for again, or by its card: the row stays one.
     CatalogueRow.objects.keep(replace(card, revision="beef"))

@@ -1,0 +1,1 @@
+"""What the pages of staff ask while they are open, and commands on this machine: `/staff/…`."""
