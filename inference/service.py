@@ -151,10 +151,6 @@ class InferenceService:
         self._adopt(card)
         return card
 
-    def model_ids(self) -> frozenset[str]:
-        """The ids of all cards."""
-        return frozenset(self._catalogue.cards)
-
     async def propose(self, name: str) -> Fit:
         """The card that an id of the Hub would get, and how it would run here; nothing is kept.
 

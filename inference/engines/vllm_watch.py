@@ -20,8 +20,8 @@ PATIENCE = 20
 class Watchdog:
     """Hears every step of an engine, and notices when none comes though there are requests.
 
-    Looked at every so often, it finds fault after `seconds`; a process that is stopped, or waits for something that never comes,
-    uses no CPU, and one that is merely slow does.
+    Looked at every so often, it finds fault after `seconds`. A process that is stopped, or waits
+    for something that never comes, uses no CPU; one that is merely slow does.
     """
 
     def __init__(self, llm: AsyncLLM, children: Children, seconds: float) -> None:

@@ -38,7 +38,7 @@ class Snapshot:
         return cls(
             service.overview(),
             service.ready and service.accepting,
-            service.model_ids(),
+            frozenset(card.id for card in service.cards()),
             tuple(counts.answers.items()),
             lost_records,
         )
