@@ -104,6 +104,14 @@ async def watched(found: Server) -> AsyncIterator[list[int]]:
         task.cancel()
 
 
+def print_table(figures: list[Figure]) -> bool:
+    """Print them; whether all are reached."""
+    print("\n| | measured | goal | |\n| --- | ---: | ---: | --- |")
+    for figure in figures:
+        print(figure.row())
+    return all(figure.is_reached for figure in figures)
+
+
 def whole(calls: list[Call]) -> Figure:
     """All answers came, and each of them whole."""
     wrong = Counter(call.error or str(call.status) for call in calls if not call.whole)
@@ -223,10 +231,7 @@ def main() -> None:
         found = asyncio.run(SCENARIOS[options.scenario](options))
     except procs.Trouble as trouble:
         sys.exit(str(trouble))
-    print("\n| | measured | goal | |\n| --- | ---: | ---: | --- |")
-    for figure in found:
-        print(figure.row())
-    sys.exit(not all(figure.is_reached for figure in found))
+    sys.exit(not print_table(found))
 
 
 if __name__ == "__main__":
