@@ -144,7 +144,7 @@ class Server(DaphneServer):
             return
         if message["type"] == "http.response.body":
             protocol.handle_reply(message)
-            outlet = protocol.outlet
+            outlet = protocol.outlet if message.get("more_body") else None
             if outlet is not None and outlet.full:
                 await outlet.room()
             return

@@ -41,8 +41,9 @@ class Request(WebRequest):
 
     @property
     def outlet(self) -> Outlet | None:
-        """The way out; None when the connection is gone."""
-        return self.channel and self.channel.outlet
+        """The way out; None when the connection is gone, or the answer whole."""
+        channel = getattr(self, "channel", None)
+        return channel and channel.outlet
 
     def gotLength(self, length: int | None) -> None:
         """Refuse by the announced length, before anything is read."""

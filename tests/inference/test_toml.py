@@ -33,9 +33,9 @@ def test_whatever_is_written_is_read_again(
         engine_args={"hf_overrides": overrides},
         max_model_len=64,
         slice=1.5,
-        trust_remote_code=True,
     )
-    assert [card_of(table) for table in tables_of(to_toml([card]))] == [card]
+    coded = ModelCard("c", "c", engine="transformers", trust_remote_code=True)
+    assert [card_of(table) for table in tables_of(to_toml([card, coded]))] == [card, coded]
 
 
 def test_shipped_cards_come_back_as_they_were() -> None:
