@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_conversation import answers, ask, finished
+from tests.servers import RunningServer, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +22,12 @@ def compare(page: Page, *models: str) -> None:
         page.get_by_label(f"Model {number}").select_option(model)
 
 
-def test_each_model_answers_as_its_turn_comes(open_page: Callable[..., Page]) -> None:
+def test_each_model_answers_as_its_turn_comes(
+    open_page: Callable[..., Page], server: RunningServer
+) -> None:
+    # Some other test of the shared server may have had it loaded.
+    assert server.manage("models", "unload", "echo-late").returncode == 0
+    wait_until(lambda: server.model("echo-late")["state"] == "unloaded")
     page = open_page("echo")
     compare(page, "echo-late", "echo-eyes")
     ask(page, "good morning")
