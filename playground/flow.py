@@ -13,6 +13,8 @@ from typing import Any
 from django.conf import settings
 from twisted.internet.protocol import Protocol
 
+from playground.accounts.identity import is_among
+
 # Of an answer that its client does not read the operating system keeps twice so much (and the
 # transport one piece of 64 KiB): enough for a stream of tokens on any line, a part of what Linux
 # would grow it to.
@@ -140,9 +142,8 @@ class Doors:
 
     def enter(self, address: str) -> bool:
         """Count a connection; False where there are too many. A proxy's are other people's."""
-        limit = settings.CONNECTIONS_PER_ADDRESS
-        own = address not in settings.TRUSTED_PROXIES and self._open[address] >= limit
-        if own or self._all >= self._most:
+        many = self._open[address] >= settings.CONNECTIONS_PER_ADDRESS
+        if self._all >= self._most or (many and not is_among(address, settings.TRUSTED_PROXIES)):
             return False
         self._open[address] += 1
         self._all += 1
