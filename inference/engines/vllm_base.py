@@ -168,7 +168,10 @@ class VllmBase(Engine):
         why = ""
         while self._llm is not None and not self._llm.errored:
             await asyncio.sleep(DEATH_POLL_SECONDS)
-            if not why and self._watchdog is not None and (why := self._watchdog.look()):
+            watchdog = self._watchdog
+            if why or watchdog is None or not watchdog.uneasy:
+                continue
+            if why := await asyncio.to_thread(watchdog.look):
                 # One that is stopped does not end by itself; vLLM notices when it has.
                 self._children.kill()
         return why or "its process ended"

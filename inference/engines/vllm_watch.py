@@ -15,6 +15,9 @@ AT_WORK = 0.05
 # A step of a large model on a slow CPU may take longer than `seconds`, and a GPU's driver burns
 # CPU while it waits for a kernel that never ends: so many times longer is too long for both.
 PATIENCE = 20
+# In this part of `seconds` of silence the CPU begins to be counted. To find the processes and read
+# what they used takes milliseconds, too long for every look at an engine that is well.
+UNEASY = 0.25
 
 
 class Watchdog:
@@ -29,8 +32,8 @@ class Watchdog:
         self._children = children
         self._seconds = seconds
         self._heard = time.monotonic()
-        # When the count of CPU seconds began, and from what.
-        self._since, self._cpu = 0.0, 0.0
+        # When the count of CPU seconds began, in which silence, and from what.
+        self._since, self._silence, self._cpu = 0.0, 0.0, 0.0
         process = self._processor.process_outputs
 
         def heard(*args: Any, **kwargs: Any) -> Any:
@@ -39,19 +42,24 @@ class Watchdog:
 
         self._processor.process_outputs = heard
 
-    def look(self) -> str:
-        """What is wrong; nothing where nothing is."""
-        now = time.monotonic()
+    @property
+    def uneasy(self) -> bool:
+        """Whether it is time to `look`: nothing was heard for a while though there is work."""
         if not self._processor.has_unfinished_requests():
-            self._heard = now
-            return ""
-        if self._since != self._heard:
-            self._since, self._cpu = self._heard, self._children.cpu_seconds()
-            return ""
-        silent = now - self._heard
+            self._heard = time.monotonic()
+        return time.monotonic() - self._heard > UNEASY * self._seconds
+
+    def look(self) -> str:
+        """What is wrong; nothing where nothing is. Reads the processes' files: call it in a thread.
+
+        The first look of a silence begins the count.
+        """
+        now, silent = time.monotonic(), time.monotonic() - self._heard
+        if self._silence != self._heard:
+            self._silence, self._since, self._cpu = self._heard, now, self._children.cpu_seconds()
         if silent < self._seconds:
             return ""
         worked = self._children.cpu_seconds() - self._cpu
-        if worked < AT_WORK * silent or silent > PATIENCE * self._seconds:
+        if worked < AT_WORK * (now - self._since) or silent > PATIENCE * self._seconds:
             return f"it has said nothing for {silent:.0f} s and computed for {worked:.1f} s"
         return ""
