@@ -85,6 +85,33 @@ def test_a_large_body_holds_pictures_or_one_text() -> None:
         decode(json.dumps({"x": "a,b" * 3_000_000}).encode())
 
 
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (b'{"x": [18446744073709551615, -9223372036854775808]', ""),
+        (b'{"x": [18446744073709551616]', "A number is out of range."),
+        (b'{"x": {"y": [[-9223372036854775809]]}', "A number is out of range."),
+        (b'{"x": 1e999', "A number is out of range."),
+        (b'{"x": ' + b"1" * 5000, "A number is out of range."),
+        (b'{"x": NaN', "Invalid character (byte 6)."),
+        (b'{"x": "\\ud800a"', "surrogate"),
+        (b'{"x": "\xff"', "It is not valid UTF-8."),
+        (b'{"x": "\x00"', "Invalid character (byte 7)."),
+        (b'{"x": "\\u0000"', "NUL"),
+        (b'{"x": ' + b"[" * 200 + b"]" * 200, "levels deep"),
+        (b'{"x": ' + b"[" * 3000 + b"]" * 3000, "levels deep"),
+    ],
+)
+def test_a_large_body_is_read_as_strictly_as_a_small_one(start: bytes, said: str) -> None:
+    raw = start + b', "y": "' + b"a" * (7 * 2**20) + b'", "z": 1}'
+    if not said:
+        assert decode(raw)["x"] == [2**64 - 1, -(2**63)]
+        return
+    with pytest.raises(BadBody) as caught:
+        decode(raw)
+    assert said in caught.value.message
+
+
 def many(each: str, count: int) -> str:
     """An array."""
     return f"[{','.join([each] * count)}]"
