@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,10 @@ class HttpServer:
         """Everything behind the front process."""
         return self._child.below()
 
+    def wait_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        """Until something holds that the server does. Raises Trouble."""
+        self._child.wait_until(condition, seconds, what)
+
     def run(self, job: dict[str, Any]) -> dict[str, float]:
         """Let a client process do the job; its figures."""
         whole = Job(port=self.port, model=self._model, key=self.key, **job)
@@ -128,10 +132,10 @@ class InProcess:
 
 
 @contextmanager
-def ours(setup: Setup) -> Iterator[Contender]:
-    """`manage.py serve` with one model, asking for keys."""
+def ours(setup: Setup, under: Sequence[str] = ()) -> Iterator[Contender]:
+    """`manage.py serve` with one model, asking for keys; `under` these arguments of Python."""
     more = {"DEFAULT_MODEL": "bench", "AUTH_MODE": "key"}
-    with serving(setup.folder / "ours", card(setup), more) as (child, port, env):
+    with serving(setup.folder / "ours", card(setup), more, under) as (child, port, env):
         key = manage(env, "shell", "--no-imports", "-v0", "-c", MAKE_KEY).split()[-1]
         yield HttpServer("ours", child, port, "bench", key)
 
@@ -146,7 +150,7 @@ def pages(setup: Setup) -> Iterator[Contender]:
 
 @contextmanager
 def serving(
-    data: Path, cards: str, more: Mapping[str, str]
+    data: Path, cards: str, more: Mapping[str, str], under: Sequence[str] = ()
 ) -> Iterator[tuple[procs.Child, int, dict[str, str]]]:
     """`manage.py serve` with a data folder and a catalogue of its own: process, port, settings."""
     data.mkdir()
@@ -160,7 +164,7 @@ def serving(
         **more,
     }
     manage(env, "prepare")
-    command = [sys.executable, "manage.py", "serve", "--port", str(port)]
+    command = [sys.executable, *under, "manage.py", "serve", "--port", str(port)]
     with procs.Child(command, data / "server.log", env) as child:
         child.wait_until(lambda: procs.answers(port, "/readyz"), LOAD_SECONDS, "our server")
         yield child, port, env
