@@ -33,13 +33,15 @@ class Job:
     stream: bool
     text: str = ""
 
+    def question(self, client: int) -> str:
+        """What a client says."""
+        return f"{self.text}{client}. Tell me of the capital."
+
     def request(self, client: int) -> bytes:
         """One chat completion, always of exactly `tokens` tokens."""
         body: dict[str, object] = {
             "model": self.model,
-            "messages": [
-                {"role": "user", "content": f"{self.text}{client}. Tell me of the capital."}
-            ],
+            "messages": [{"role": "user", "content": self.question(client)}],
             "max_tokens": self.tokens,
             "temperature": 0,
             "ignore_eos": True,

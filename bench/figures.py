@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 Figures = Mapping[str, float]
+# What a figure, or a ratio of two, should be: "≤" or "≥", and how much.
+Goal = tuple[str, float]
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -21,16 +23,27 @@ def medians(rounds: Sequence[Figures]) -> dict[str, float]:
     return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
 
 
-def table(rows: Mapping[str, str], columns: Mapping[str, Figures], ratio: tuple[str, str]) -> str:
-    """A Markdown table of `rows` (figure → title), with the ratio of two columns where both are."""
+def table(
+    rows: Mapping[str, str],
+    columns: Mapping[str, Figures],
+    ratio: tuple[str, str],
+    goals: Mapping[str, Goal] | None = None,
+) -> str:
+    """A Markdown table of `rows` (figure → title), with the ratio of two columns where both are.
+
+    `goals` are those of the ratios.
+    """
     ours, theirs = ratio
     both = ours in columns and theirs in columns
     heads = ["", *columns, *([f"{ours} / {theirs}"] if both else [])]
+    heads += ["goal"] if both and goals else []
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for name, title in rows.items():
         cells = [title, *(_number(each.get(name)) for each in columns.values())]
         if both:
-            cells.append(_ratio(columns[ours].get(name), columns[theirs].get(name)))
+            found = _quotient(columns[ours].get(name), columns[theirs].get(name))
+            cells.append("–" if found is None else f"{found:.2f}")
+            cells += [verdict(found, goals.get(name))] if goals else []
         lines.append(cells)
     width = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     return "\n".join(_line(line, width) for line in lines)
@@ -47,5 +60,14 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def _ratio(ours: float | None, theirs: float | None) -> str:
-    return f"{ours / theirs:.2f}" if ours is not None and theirs else "–"
+def _quotient(ours: float | None, theirs: float | None) -> float | None:
+    return ours / theirs if ours is not None and theirs else None
+
+
+def verdict(found: float | None, goal: Goal | None) -> str:
+    """The goal, and whether it is reached."""
+    if goal is None or found is None:
+        return ""
+    sign, bound = goal
+    reached = found <= bound if sign == "≤" else found >= bound
+    return f"{sign} {bound:g} {'reached' if reached else 'missed'}"

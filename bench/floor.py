@@ -25,7 +25,11 @@ async def ask(llm: Any, job: Job, number: int, nth: int) -> Answer:
         output_kind=RequestOutputKind.DELTA if job.stream else RequestOutputKind.FINAL_ONLY,
     )
     answer = Answer(time.perf_counter())
-    prompt = f"{number}. Tell me of the capital."
+    said = [{"role": "user", "content": job.question(number)}]
+    # The prompt that servers make of the same chat.
+    prompt = llm.get_tokenizer().apply_chat_template(
+        said, tokenize=False, add_generation_prompt=True
+    )
     async for _ in llm.generate(prompt, params, f"{number}-{nth}-{answer.asked}"):
         answer.arrivals.append(time.perf_counter())
     answer.ended = answer.arrivals[-1]

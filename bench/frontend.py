@@ -20,7 +20,7 @@ from typing import Any
 
 from bench import contenders, procs
 from bench.contenders import Contender, Setup
-from bench.figures import medians, table
+from bench.figures import Goal, medians, table, verdict
 
 POCKET = procs.ROOT / "inference" / "pocket" / "model"
 STREAM_ROWS = {
@@ -42,6 +42,25 @@ SHORT_ROWS = {
     "ttft_p99_ms": "latency, p99 ms",
     "client_cpu_share": "client's share of a core",
 }
+# Of our figures as parts of vLLM's: at so many streams and fewer, and at more.
+FEW_STREAMS = 64
+STREAM_GOALS: dict[str, Goal] = {
+    "front_ms_per_1000": ("≤", 0.5),
+    "tokens_per_s": ("≥", 1.05),
+    "ttft_p50_ms": ("≤", 1.0),
+    "ttft_p99_ms": ("≤", 1.0),
+    "gap_p99_ms": ("≤", 1.05),
+}
+MANY_GOALS: dict[str, Goal] = STREAM_GOALS | {"front_ms_per_1000": ("≤", 0.4)}
+SHORT_GOALS: dict[str, Goal] = {"front_ms_per_request": ("≤", 0.8)}
+# Milliseconds on top of AsyncLLM called in process.
+ADDED_GOALS: dict[str, Goal] = {
+    "ttft_p50_ms": ("≤", 1.5),
+    "ttft_p99_ms": ("≤", 5.0),
+    "gap_p50_ms": ("≤", 1.5),
+    "gap_p99_ms": ("≤", 5.0),
+}
+ALONE = contenders.InProcess.name
 # Above this the client itself may be what is measured.
 BUSY_CLIENT = 0.8
 START: dict[str, Callable[[Setup], AbstractContextManager[Contender]]] = {
@@ -120,14 +139,46 @@ def report(options: argparse.Namespace, rounds: dict[str, list[dict[str, float]]
     rows = SHORT_ROWS if options.mode == "short" else STREAM_ROWS
     columns = {name: medians(each) for name, each in rounds.items()}
     # How the websocket does beside our own API, and else how that does beside vLLM's.
-    compared = ("pages", "ours") if "pages" in columns else ("ours", "vLLM's")
-    print(table(rows, columns, compared))
+    pages = "pages" in columns
+    print(table(rows, columns, ("pages", "ours") if pages else ("ours", "vLLM's"), goals(options)))
+    if ALONE in columns and options.mode == "stream":
+        print(f"\n{added_table(rounds)}")
     for name, each in columns.items():
         if each["client_cpu_share"] > BUSY_CLIENT:
             say(f"warning: with {name} the client was busy; its figures are the client's")
     if options.json:
         text = {"options": vars(options), "machine": machine(), "rounds": rounds, "median": columns}
         Path(options.json).write_text(json.dumps(text, indent=1, default=str))
+
+
+def goals(options: argparse.Namespace) -> dict[str, Goal] | None:
+    """What our server is to reach beside vLLM's own; nothing for the websocket."""
+    if "pages" in options.contenders:
+        return None
+    if options.mode == "short":
+        return SHORT_GOALS
+    return STREAM_GOALS if options.streams <= FEW_STREAMS else MANY_GOALS
+
+
+def added_table(rounds: dict[str, list[dict[str, float]]]) -> str:
+    """What a server adds to the latency of AsyncLLM called in process, round by round."""
+    servers = {name: each for name, each in rounds.items() if name != ALONE}
+    found = {
+        name: medians(
+            [
+                {figure: mine[figure] - alone[figure] for figure in ADDED_GOALS}
+                for mine, alone in zip(each, rounds[ALONE], strict=True)
+            ]
+        )
+        for name, each in servers.items()
+    }
+    heads = [f"added to {ALONE}, ms", *found, "goal"]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    for figure, goal in ADDED_GOALS.items():
+        values = [f"{each[figure]:.1f}" for each in found.values()]
+        ours = found["ours"][figure] if "ours" in found else None
+        lines.append([STREAM_ROWS[figure].removesuffix(" ms"), *values, verdict(ours, goal)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def machine() -> str:

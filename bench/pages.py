@@ -28,7 +28,7 @@ def frame(fields: dict[str, object]) -> bytes:
 
 def question(job: Job, client: int, name: str) -> bytes:
     """One chat, always of exactly `tokens` tokens."""
-    text = f"{job.text}{client}. Tell me of the capital."
+    text = job.question(client)
     return frame(
         {
             "type": "chat",

@@ -8,12 +8,11 @@ import sys
 import time
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, connections
 
 from inference import InferenceService, ModelCard
 from inference.models import CatalogueRow
+from playground.database import ask
 from playground.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
@@ -47,9 +46,9 @@ class Reconciler:
         Without a GPU that is the first card, which needs neither a GPU nor a hub.
         """
         if settings.DEFAULT_MODEL:
-            await sync_to_async(CatalogueRow.objects.set_default)(settings.DEFAULT_MODEL)
+            await ask(CatalogueRow.objects.set_default, settings.DEFAULT_MODEL)
             return
-        cards = await sync_to_async(CatalogueRow.objects.cards)()
+        cards = await ask(CatalogueRow.objects.cards)
         if not cards or any(card.is_default for card in cards):
             return
         chosen = cards[0]
@@ -59,42 +58,33 @@ class Reconciler:
                 if await self._service.fits(card):
                     chosen = card
                     break
-        await sync_to_async(CatalogueRow.objects.set_default)(chosen.id)
+        await ask(CatalogueRow.objects.set_default, chosen.id)
 
     async def _keep(self, card: ModelCard) -> None:
         """Write down what the service found on the Hub. Raises DatabaseUnavailable."""
-        try:
-            await sync_to_async(CatalogueRow.objects.keep)(card)
-        except DatabaseError as error:
-            message = "The catalogue cannot be written at the moment. Please try again."
-            raise DatabaseUnavailable(message) from error
+        await ask(CatalogueRow.objects.keep, card)
 
     async def _keep_following(self) -> None:
         while True:
             await asyncio.sleep(settings.RECONCILE_SECONDS)
             try:
                 await self._follow()
-            except DatabaseError as error:
+            except DatabaseUnavailable as error:
                 # The last known catalogue stays in force until the database is back.
-                logger.warning("The catalogue could not be read: %s", error)
+                logger.warning("The catalogue could not be read: %s", error.__cause__)
             except Exception:
                 # Said, and tried again: else no wish would be followed until the next start.
                 logger.exception("The catalogue could not be followed")
 
     async def _follow(self) -> None:
-        stamp, cards = await sync_to_async(self._read)()
+        stamp, cards = await ask(self._read)
         if cards is not None:
             await self._service.set_cards(cards)
             self._stamp = stamp
 
     def _read(self) -> tuple[Any, Any]:
-        try:
-            stamp = CatalogueRow.objects.stamp()
-            if stamp == self._stamp:
-                return stamp, None
-            return stamp, CatalogueRow.objects.cards()
-        finally:
-            connections["default"].close_if_unusable_or_obsolete()
+        stamp = CatalogueRow.objects.stamp()
+        return stamp, None if stamp == self._stamp else CatalogueRow.objects.cards()
 
     async def announce(self, address: str) -> None:
         """Print what is being loaded until the server is ready: one line that counts seconds on a

@@ -30,10 +30,12 @@ from twisted.internet import defer
 from inference import errors, get_service
 from playground.accounts.counting import settled_use
 from playground.accounts.directory import directory
+from playground.accounts.identity import is_among
 from playground.accounts.quotas import ledger
 from playground.accounts.usage import recorder
 from playground.api.places import places
 from playground.asgi import application, is_api
+from playground.database import close_connections, share_connections
 from playground.flow import limit_send_buffer
 from playground.logs import log_request
 from playground.metrics.counts import counts
@@ -121,12 +123,26 @@ class Server(DaphneServer):
 
         A websocket's application gets its connection too, to write on it directly.
         """
+        self._believe_proxies_alone(scope)
         if scope["type"] == "websocket":
             scope["line"] = protocol
         queue = super().create_application(protocol, scope)
         if queue is not None:
             self.connections[protocol]["is_api"] = is_api(scope["path"])
         return queue
+
+    @staticmethod
+    def _believe_proxies_alone(scope: dict[str, Any]) -> None:
+        """Take out what only a proxy of ours may say. X-Forwarded-For is judged where it is read.
+
+        Daphne lets every client say where the site is mounted: a path would then mean one thing to
+        `asgi.is_api` and another one to Django. It is mounted nowhere but at the root.
+        """
+        scope["root_path"] = ""
+        peer = scope["client"][0] if scope["client"] else ""
+        if settings.HTTPS and not is_among(peer, settings.TRUSTED_PROXIES):
+            heads = scope["headers"]
+            scope["headers"] = [head for head in heads if head[0] != b"x-forwarded-proto"]
 
     def client_left(self, protocol: Any) -> None:
         """Nobody is left to answer: free what the request holds, in the queue and in the engine."""
@@ -173,6 +189,7 @@ class Server(DaphneServer):
         await asyncio.gather(*left, return_exceptions=True)
         # Last: by now every request has ended and its record is in memory.
         await asyncio.to_thread(recorder.stop)
+        await asyncio.to_thread(close_connections)
 
 
 def _is_running(details: dict[str, Any]) -> bool:
@@ -185,6 +202,7 @@ def run(host: str, port: int) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*COLLECT_AFTER)
+    share_connections()
     server = Server(host, port)
     server.run()
     if server.failed:

@@ -102,6 +102,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": env.number("DATABASE_LOCK_SECONDS", 20),
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+# The server's connections to PostgreSQL, and how long it waits for an answer.
+DATABASE_CONNECTIONS = int(env.number("DATABASE_CONNECTIONS", 10, least=3))
+DATABASE_SECONDS = env.number("DATABASE_SECONDS", 20, least=0.1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -342,6 +345,8 @@ LOGGING = {
         "django.request": {"level": "ERROR", "filters": ["with_traceback"]},
         "inference": {"level": env.text("LOG_LEVEL", "INFO")},
         "vllm": {"level": "ERROR"},
+        # Who asks the database says what it lacks; the pool would say it for each of its tries.
+        "psycopg.pool": {"level": "ERROR"},
         "playground": {"level": env.text("LOG_LEVEL", "INFO")},
     },
 }

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import free_port
+from tests.servers import descendants, free_port
 
 
 class Postgres:
@@ -44,6 +47,31 @@ class Postgres:
         """Go away; `immediate` is as if it had crashed."""
         self._as_owner(*self._control, "-m", mode, "stop")
         self._runs = False
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It says nothing meanwhile, and its sockets stay open: a machine that hangs."""
+        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
+        # The one that starts others comes first.
+        os.kill(postmaster, signal.SIGSTOP)
+        stopped = [postmaster]
+        try:
+            for pid in descendants(postmaster):
+                os.kill(pid, signal.SIGSTOP)
+                stopped.append(pid)
+            yield
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def gone(self) -> Iterator[None]:
+        """It has crashed, and is started again afterwards."""
+        self.stop("immediate")
+        try:
+            yield
+        finally:
+            self.start()
 
     def close(self) -> None:
         """Leave nothing behind."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from django.db import connection
 from django.db.models import Count, F, Sum
 from django.db.models.functions import TruncHour
 
@@ -43,8 +44,11 @@ def settled_use() -> Used:
     recorder.settle()
     now = time.time()
     found: Used = []
-    for since, until, least in ((now - DAY, now - MINUTE, MINUTE), (now - MINUTE, now + DAY, 0.0)):
-        found += _used_between(since, until, now, least)
+    try:
+        found += _used_between(now - DAY, now - MINUTE, now, MINUTE)
+        found += _used_between(now - MINUTE, now + DAY, now, 0.0)
+    finally:
+        connection.close_if_unusable_or_obsolete()
     return sorted(found, key=lambda each: -each[1])
 
 

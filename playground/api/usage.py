@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse
 
 from playground.accounts.usage.reports import Line, Report, total
-from playground.errors import BadKey, BadValue, DatabaseUnavailable
+from playground.database import ask
+from playground.errors import BadKey, BadValue
 
 from .base import ApiView
 from .errors import json_response
@@ -26,10 +25,7 @@ class UsageView(ApiView):
         if caller.key_id is None:
             raise BadKey("Usage is told to whoever shows a key of this server.")
         report = Report(days_of(request), caller.account)
-        try:
-            return json_response(await sync_to_async(body, thread_sensitive=False)(report))
-        except (DatabaseError, InterfaceError) as exc:
-            raise DatabaseUnavailable("Usage cannot be read at the moment.") from exc
+        return json_response(await ask(body, report))
 
 
 def days_of(request: HttpRequest) -> int:
@@ -41,21 +37,18 @@ def days_of(request: HttpRequest) -> int:
 
 
 def body(report: Report) -> dict[str, Any]:
-    """The answer; reads the database in a thread that may be gone afterwards."""
-    try:
-        lines = report.by("key", "model")
-        return {
-            "object": "usage",
-            "start": int(report.since.timestamp()),
-            "days": report.days,
-            "total": amounts(total(report.over_time())),
-            "keys": [
-                {"id": line.id or None, "name": line.label} | amounts(line) for line in lines["key"]
-            ],
-            "models": [{"id": line.id} | amounts(line) for line in lines["model"]],
-        }
-    finally:
-        connection.close()
+    """The answer; reads the database."""
+    lines = report.by("key", "model")
+    return {
+        "object": "usage",
+        "start": int(report.since.timestamp()),
+        "days": report.days,
+        "total": amounts(total(report.over_time())),
+        "keys": [
+            {"id": line.id or None, "name": line.label} | amounts(line) for line in lines["key"]
+        ],
+        "models": [{"id": line.id} | amounts(line) for line in lines["model"]],
+    }
 
 
 def amounts(line: Line) -> dict[str, float]:

@@ -143,7 +143,9 @@ def test_pages_know_their_own_host_only(server: RunningServer, host: str) -> Non
 
 def test_paths_and_proxies_play_no_tricks(open_server: RunningServer) -> None:
     tricks = {
-        "Daphne-Root-Path: /v1/models": ("/healthz/../secret", "404"),
+        # Else the page of keys would be a path of the API, past all that guards pages.
+        "Daphne-Root-Path: /v1": ("/v1/keys", "404"),
+        "daphne-root-path: /keys": ("/keys/v1/models", "404"),
         "X-Forwarded-Host: evil.example": ("/v1/models", "200"),
         "X-Original-URL: /admin/": ("/v1/models", "200"),
         "X-HTTP-Method-Override: DELETE": ("/v1/models", "200"),
@@ -157,6 +159,26 @@ def test_paths_and_proxies_play_no_tricks(open_server: RunningServer) -> None:
         said = raw(open_server, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1")
         assert said.split()[1] in ("400", "404"), said[:300]
         assert "root:" not in said
+
+
+def test_what_proxies_say_is_believed_of_ours_alone(make_server: MakeServer) -> None:
+    """X-Forwarded-Proto: from one who is no proxy, a page that is for HTTPS only sends there."""
+    server = make_server({"HTTPS": "1", "TRUSTED_PROXIES": "127.0.0.2"}, ready=False)
+    wait_until(lambda: _status(server, "127.0.0.1", "/healthz") == 200, 60, "it serves")
+    assert _status(server, "127.0.0.2", "/privacy") == 200
+    assert _status(server, "127.0.0.1", "/privacy") == 301
+    assert _status(server, "127.0.0.3", "/privacy") == 301
+
+
+def _status(server: RunningServer, address: str, path: str) -> int:
+    """What is answered to somebody at this address who says that he came by HTTPS."""
+    said = {"x-forwarded-proto": "https", "host": "127.0.0.1"}
+    way = httpx.HTTPTransport(local_address=address)
+    try:
+        with httpx.Client(transport=way) as client:
+            return client.get(f"{server.url}{path}", headers=said).status_code
+    except httpx.TransportError:
+        return 0
 
 
 # A4

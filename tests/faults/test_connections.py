@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from playground.websocket import LAST_WORD_SECONDS
 from tests.api.asking import CHAT, TEXT, error_of, user
@@ -174,3 +178,16 @@ def test_an_address_has_so_many_connections(make_server: MakeServer) -> None:
         # A websocket that ends makes room, too.
         taken.close()
         wait_until(lambda: httpx.get(f"{narrow.url}/healthz").status_code == 200, 5, "room again")
+
+
+def test_nobody_makes_the_server_unpack_what_he_sends(hasty: RunningServer) -> None:
+    """A websocket of a few bytes could be megabytes then: compression is offered, and not taken."""
+    address = f"{hasty.ws_url}/ws/chat"
+    with unharmed(hasty), connect(address, origin=Origin(hasty.url), compression="deflate") as made:
+        assert "permessage-deflate" in made.request.headers["Sec-WebSocket-Extensions"]
+        assert "Sec-WebSocket-Extensions" not in made.response.headers
+    with unharmed(hasty), page(hasty) as bold:
+        # A frame that says of itself that it is packed, all the same.
+        packed = frame(zlib.compress(b"x" * 2**20))
+        bold.sendall(bytes([packed[0] | 0x40]) + packed[1:])
+        assert struct.pack(">H", 1002) in rest(bold)

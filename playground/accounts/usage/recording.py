@@ -227,14 +227,15 @@ def _guarded(turn: Callable[[], bool | None]) -> bool | None:
 
 def store(rows: Rows) -> None:
     """Settle rows from a thread of our own, whose connection nobody else looks after."""
-    if not connection.in_atomic_block:
-        connection.close_if_unusable_or_obsolete()
     try:
         UsageRecord.objects.settle(rows)
     except DatabaseError:
         if not connection.in_atomic_block:
             connection.close()
         raise
+    finally:
+        # Sound and young, or shared with others.
+        connection.close_if_unusable_or_obsolete()
 
 
 def tidy() -> None:
@@ -243,9 +244,12 @@ def tidy() -> None:
         return
     since = timezone.now() - timedelta(days=settings.USAGE_KEEP_DAYS)
     hours = [each.objects.filter(span=Span.HOUR, start__lt=since) for each in (UsageSum, HouseSum)]
-    for old in (UsageRecord.objects.filter(when__lt=since).order_by("when"), *hours):
-        while ids := list(old.values_list("pk", flat=True)[:TIDY_ROWS]):
-            old.model._default_manager.filter(pk__in=ids).delete()
+    try:
+        for old in (UsageRecord.objects.filter(when__lt=since).order_by("when"), *hours):
+            while ids := list(old.values_list("pk", flat=True)[:TIDY_ROWS]):
+                old.model._default_manager.filter(pk__in=ids).delete()
+    finally:
+        connection.close_if_unusable_or_obsolete()
 
 
 recorder = Recorder(settings.LLMS_DATA / "usage", store, tidy)
