@@ -218,6 +218,7 @@ def test_engine_that_breaks_in_mid_stream_comes_back(
     wait_until(failed, 10, "each has a record with the tokens that it was told")
 
 
+# R15
 @pytest.mark.engine
 def test_no_engine_outlives_its_server(make_server: MakeServer) -> None:
     server = make_server({"DEFAULT_MODEL": "pocket"}, ready=False).wait_ready(180)

@@ -133,6 +133,7 @@ def test_an_end_without_the_database_leaves_the_spool(make_server: MakeServer) -
     assert server.stop() == 0
 
 
+# R11
 def test_a_full_disk_hurts_no_caller_and_costs_no_record(make_server: MakeServer) -> None:
     server = make_server(SOON)
     ids = ask(server)

@@ -104,6 +104,7 @@ async def test_a_reader_that_leaves_the_queue_is_forgotten(
     await asyncio.to_thread(wait_until, lambda: idle(server, "echo-mute"), 1.0, "it is gone")
 
 
+# R14
 async def test_a_failure_after_the_start_is_an_event(make_server: MakeServer) -> None:
     server = make_server({"FIRST_TOKEN_SECONDS": "1.5", "KEEPALIVE_SECONDS": "0.3"})
     body = {"model": "echo-mute", "prompt": "one", "stream": True}
