@@ -30,7 +30,7 @@ LONG_OUTAGE_SECONDS = 30.0
 CONNECTIONS = 4
 TOKENS = 12
 # At twenty a second.
-TOKENS_OF_STREAMS = {OUTAGE_SECONDS: 400, LONG_OUTAGE_SECONDS: 1200}
+TOKENS_OF_STREAMS = {OUTAGE_SECONDS: 260, LONG_OUTAGE_SECONDS: 900}
 STREAMS = 20
 KINDS = ["reads", "whole", "reads", "rests"]
 UNKNOWN = {"authorization": "Bearer sk-llms-" + "x" * 43}
