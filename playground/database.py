@@ -24,8 +24,9 @@ from playground.errors import DatabaseUnavailable
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# How long is waited for a connection: until one of the pool is free, or until there is a new one.
-CONNECT_SECONDS = 5.0
+# How long is waited for a connection: until one of the pool is free, or until there is a new one. A
+# page keeps its connection to its end, so on a busy machine a crowd waits for some time.
+CONNECT_SECONDS = 10.0
 # A pool that cannot connect tries again in growing steps; after so long the next who asks for a
 # connection begins anew, so that an outage is over soon after its end.
 RECONNECT_SECONDS = 2.0
