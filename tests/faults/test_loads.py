@@ -23,7 +23,7 @@ id = "pinned"
 source = "echo"
 engine = "echo"
 wish = "pin"
-engine_args = { load_seconds = 4 }
+engine_args = { load_seconds = 6 }
 
 [[model]]
 id = "broken"
@@ -51,7 +51,9 @@ def test_ready_is_who_has_loaded_what_was_wished_for(
         wait_until(lambda: status("/healthz") == 200, 60, "it lives")
         assert status("/readyz") == 503
         wait_until(lambda: status("/v1/models/pinned") == 200, 10, "the catalogue was read")
-        assert server.model("pinned")["state"] == "loading"
+        wait_until(lambda: server.model("pinned")["state"] == "loading", 10, "it loads")
+        assert status("/readyz") == 503
+        assert server.model("pinned")["state"] == "loading", "it has been ready too soon to tell"
         # Whoever waits meanwhile is told so, again and again.
         body = {"model": "pinned", "prompt": "one two", "stream": True}
         heard, last, longest = [], time.monotonic(), 0.0
@@ -73,7 +75,7 @@ def test_ready_is_who_has_loaded_what_was_wished_for(
 def test_what_never_loads_is_tried_less_and_less_and_then_given_up(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "catalogue.toml").write_text(PINNED.replace("load_seconds = 4", ""))
+    (tmp_path / "catalogue.toml").write_text(PINNED.replace("load_seconds = 6", ""))
     server = make_server({"CATALOGUE": str(tmp_path / "catalogue.toml")})
     with httpx.Client(base_url=server.url, timeout=60) as http:
         began, said = time.monotonic(), ""
