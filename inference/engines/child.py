@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ POLL_SECONDS = 1.0
 NOT_THE_CAUSE = "root cause"
 # As vLLM writes it for each worker; what an operator wrote was there when OpenMP started.
 PLACES = re.compile(r"\{\d+(,\d+)*\}|\d+( \d+)*")
+
+KILLED = "its process was killed, perhaps because the machine's memory ran out"
+# The name of vLLM's process that starts the workers of a model on several devices.
+ENGINE = "EngineCore"
+# vLLM's words for a worker that was killed.
+WORKER_KILLED = re.compile(r"Worker proc \S+ died unexpectedly \(exit code: -9\)")
+WORKER_SECONDS = 10.0
 
 _armed = threading.Event()
 
@@ -44,6 +52,8 @@ def arm() -> None:
     _armed.set()
     follow(int(server))
     _log_to(os.environ[LOG_FILE])
+    if multiprocessing.current_process().name.startswith(ENGINE):
+        tell_of_workers()
 
 
 def server_is_gone() -> bool:
@@ -61,6 +71,39 @@ def fork_workers() -> None:
     multiproc_executor.get_mp_context = _fork_context
     os.register_at_fork(after_in_child=_after_fork)
     take_threads()
+
+
+def tell_of_workers() -> None:
+    """In an engine's process: have it logged how a worker ended that never became ready.
+
+    vLLM says it only of those that had been.
+    """
+    from vllm.v1.executor.multiproc_executor import WorkerProc
+
+    wait = WorkerProc.wait_for_ready
+
+    def wait_and_tell(handles: list[Any]) -> Any:
+        try:
+            return wait(handles)
+        except Exception:
+            processes = {handle.proc.sentinel: handle.proc for handle in handles}
+            # Its pipes close a little before its end is known.
+            for sentinel in connection.wait([*processes], WORKER_SECONDS):
+                process = processes[sentinel]
+                process.join(WORKER_SECONDS)
+                said = f"Worker proc {process.name} died unexpectedly"
+                print(f"{said} (exit code: {process.exitcode})", file=sys.stderr, flush=True)
+            raise
+
+    WorkerProc.wait_for_ready = staticmethod(wait_and_tell)
+
+
+def worker_was_killed(log: Path) -> bool:
+    """Whether a log says so: the system ends in this way what takes too much memory."""
+    try:
+        return bool(WORKER_KILLED.search(log.read_text(errors="replace")))
+    except OSError:
+        return False
 
 
 def _fork_context() -> Any:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,57 @@ def test_cause_of_a_failed_load_is_found_in_the_log(tmp_path: Path, log: str, ca
     assert cause in found
     assert bool(found) == bool(cause)
     assert child.last_error(tmp_path / "none") == ""
+
+
+# In a process of its own, as an engine's process is: what it prints is its log.
+WORKERS = """
+import multiprocessing, os, sys
+from inference.engines import child
+from vllm.v1.executor.multiproc_executor import UnreadyWorkerProcHandle, WorkerProc
+
+def work(end, ready):
+    if end == "raise":
+        ready.send({"status": "FAILED"})
+        sys.exit(1)
+    os.kill(os.getpid(), int(end))
+
+child.tell_of_workers()
+context = multiprocessing.get_context("fork")
+ours, theirs = context.Pipe(duplex=False)
+worker = context.Process(target=work, args=(sys.argv[1], theirs), name="VllmWorker-1")
+worker.start()
+theirs.close()
+try:
+    WorkerProc.wait_for_ready([UnreadyWorkerProcHandle(worker, 1, ours)])
+except Exception as error:
+    print(f"Exception: {error}", file=sys.stderr)
+"""
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("end", "killed"), [("9", True), ("11", False), ("raise", False)])
+def test_a_worker_that_was_killed_while_it_loaded_is_told(
+    tmp_path: Path, end: str, killed: bool
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WORKERS, end],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    log = tmp_path / "log"
+    log.write_text(done.stderr)
+    assert "WorkerProc initialization failed" in done.stderr
+    assert child.worker_was_killed(log) is killed
+
+
+def test_vllms_own_words_for_a_killed_worker_are_known(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert not child.worker_was_killed(log)
+    said = "(EngineCore pid=7) ERROR Worker proc VllmWorker-0 died unexpectedly (exit code: {}), "
+    for code, killed in ((-11, False), (1, False), (-9, True)):
+        log.write_text(said.format(code) + "shutting down executor.\n")
+        assert child.worker_was_killed(log) is killed
+    source = Path(find_spec("vllm").origin).parent / "v1/executor/multiproc_executor.py"  # type: ignore[union-attr,arg-type]
+    assert "Worker proc %s died unexpectedly (exit code: %s)" in source.read_text()
