@@ -23,9 +23,7 @@ TEMPLATE = """\
 {%- if message.content is string -%}{{- message.content.split('</think>')[-1] -}}
 {%- else -%}
 {%- for part in message.content -%}
-{%- if part.type == 'image' -%}{{- '<image>' -}}
-{%- elif part.type == 'audio' -%}{{- '<|audio_bos|><|AUDIO|><|audio_eos|>' -}}
-{%- else -%}{{- part.text -}}{%- endif -%}
+{%- if part.type == 'image' -%}{{- '<image>' -}}{%- else -%}{{- part.text -}}{%- endif -%}
 {%- endfor -%}
 {%- endif -%}
 {{- '<|im_end|>\\n' -}}
@@ -129,9 +127,23 @@ def write(folder: Path) -> None:
     processor.save_pretrained(folder)
 
 
-# So long a sound it hears: the real one has 30 seconds.
-WINDOW, MELS = 2, 16
+# So many seconds of a sound it hears: as the real one, of which vLLM takes it for granted.
+WINDOW, MELS = 30, 16
 EARS = ["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]
+HEARD = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message.role + '\\n' -}}
+{%- if message.content is string -%}{{- message.content -}}
+{%- else -%}
+{%- for part in message.content -%}
+{%- if part.type == 'audio' -%}{{- '<|audio_bos|><|AUDIO|><|audio_eos|>' -}}
+{%- else -%}{{- part.text -}}{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{{- '<|im_end|>\\n' -}}
+{%- endfor -%}
+{{- '<|im_start|>assistant\\n' -}}
+"""
 
 
 def write_ears(folder: Path) -> None:
@@ -147,9 +159,9 @@ def write_ears(folder: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(POCKET)
     tokenizer.add_tokens(EARS, special_tokens=True)
-    tokenizer.chat_template = TEMPLATE
+    tokenizer.chat_template = HEARD
     sounds = WhisperFeatureExtractor(feature_size=MELS, chunk_length=WINDOW)
-    processor = Qwen2AudioProcessor(sounds, tokenizer, chat_template=TEMPLATE)
+    processor = Qwen2AudioProcessor(sounds, tokenizer, chat_template=HEARD)
     vocabulary = 64 * (len(tokenizer) // 64 + 1)
     torch.manual_seed(0)
     config = Qwen2AudioConfig(
@@ -180,7 +192,19 @@ def write_ears(folder: Path) -> None:
     model = Qwen2AudioForConditionalGeneration(config).to(torch.float32)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
+    _name_as_on_the_hub(folder / "model.safetensors")
     processor.save_pretrained(folder)
+
+
+def _name_as_on_the_hub(file: Path) -> None:
+    """Transformers writes other names than the published weights have, which vLLM looks for."""
+    from safetensors.numpy import load_file, save_file
+
+    inner = "language_model.model."
+    named = (
+        (name.replace(f"{inner}model.", inner), each) for name, each in load_file(file).items()
+    )
+    save_file(dict(named), file, {"format": "pt"})
 
 
 if __name__ == "__main__":

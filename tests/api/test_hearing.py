@@ -151,7 +151,7 @@ BAD = {
     "cut off": tone(440)[:30],
     "empty": tone(440, 0),
     "another format": tone(440, 1, "flac"),
-    "longer than it hears": tone(440, 2.5),
+    "longer than it hears": tone(440, 31),
 }
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}}
 

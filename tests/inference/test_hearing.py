@@ -39,7 +39,7 @@ def test_what_is_heard_is_what_transformers_hears(found: dict[str, Any], name: s
 
 def test_sounds_are_part_of_the_prompt(found: dict[str, Any]) -> None:
     facts = found["facts"]
-    assert (facts["pictures"], facts["sounds"], facts["window"]) == (False, True, 2.0)
+    assert (facts["pictures"], facts["sounds"], facts["window"]) == (False, True, 30.0)
     deaf, high, low, both = found["lengths"]
     assert deaf < low < high < both
     assert found["high"][0] != found["low"][0]
