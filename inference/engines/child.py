@@ -29,9 +29,8 @@ PLACES = re.compile(r"\{\d+(,\d+)*\}|\d+( \d+)*")
 KILLED = "its process was killed, perhaps because the machine's memory ran out"
 # The name of vLLM's process that starts the workers of a model on several devices.
 ENGINE = "EngineCore"
-# vLLM's words for a worker that was killed.
-WORKER_KILLED = re.compile(r"Worker proc \S+ died unexpectedly \(exit code: -9\)")
-WORKER_SECONDS = 10.0
+WORKER_KILLED = re.compile(r"^Worker proc \S+ was killed$", re.MULTILINE)
+WORKER_SECONDS = 2.0
 
 _armed = threading.Event()
 
@@ -74,28 +73,36 @@ def fork_workers() -> None:
 
 
 def tell_of_workers() -> None:
-    """In an engine's process: have it logged how a worker ended that never became ready.
+    """In an engine's process: have it logged when the system kills one of its workers.
 
-    vLLM says it only of those that had been.
+    vLLM says nothing of how a worker ended that never became ready, and looks too early at one that
+    had been.
     """
     from vllm.v1.executor.multiproc_executor import WorkerProc
 
     wait = WorkerProc.wait_for_ready
 
-    def wait_and_tell(handles: list[Any]) -> Any:
+    def watch_and_wait(handles: list[Any]) -> Any:
+        processes = [handle.proc for handle in handles]
+        watching = threading.Thread(target=_tell, args=(processes,), name="workers", daemon=True)
+        watching.start()
         try:
             return wait(handles)
         except Exception:
-            processes = {handle.proc.sentinel: handle.proc for handle in handles}
-            # Its pipes close a little before its end is known.
-            for sentinel in connection.wait([*processes], WORKER_SECONDS):
-                process = processes[sentinel]
-                process.join(WORKER_SECONDS)
-                said = f"Worker proc {process.name} died unexpectedly"
-                print(f"{said} (exit code: {process.exitcode})", file=sys.stderr, flush=True)
+            # A worker's pipes close a little before its end is known.
+            watching.join(WORKER_SECONDS)
             raise
 
-    WorkerProc.wait_for_ready = staticmethod(wait_and_tell)
+    WorkerProc.wait_for_ready = staticmethod(watch_and_wait)
+
+
+def _tell(processes: list[Any]) -> None:
+    by_sentinel = {process.sentinel: process for process in processes}
+    for sentinel in connection.wait([*by_sentinel]):
+        process = by_sentinel[sentinel]
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
+            print(f"Worker proc {process.name} was killed", file=sys.stderr, flush=True)
 
 
 def worker_was_killed(log: Path) -> bool:
