@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -86,6 +87,8 @@ def vllm_seconds(folder: Path) -> float:
     from inference.catalogue import ModelCard
     from inference.engines.base import Resources, make_engine
 
+    # Engines are told to say errors only, and this is none.
+    os.environ["VLLM_LOGGING_LEVEL"] = "INFO"
     log = folder / "engine.log"
     card = ModelCard(
         "bench", str(folder), max_num_seqs=1, engine_args={"skip_tokenizer_init": True}

@@ -67,6 +67,8 @@ class Board:
             state, detail = "downloading", _progress(flight)
             ready_in, progress = flight.eta(self._clock()), _part(flight)
         weights = self._known(card)
+        # Models of other tasks take pictures and sounds as well, and are not chatted with.
+        chatted = weights if card.task == "text-generation" else None
         measured = self._scheduler.estimates.seen(card.id)
         return ModelStatus(
             card=card,
@@ -83,8 +85,8 @@ class Board:
             switches=self._fleet.switches.of(card.id),
             place=self.place(card),
             download=self._download(flight) if flight else None,
-            # Under transformers a model of text is loaded without its eyes.
-            pictures=bool(weights and weights.pictures and card.engine in ("vllm", "echo")),
+            pictures=bool(chatted and chatted.pictures),
+            sounds=bool(chatted and chatted.sounds),
             defaults=weights.defaults if weights else {},
             progress=progress,
             ready_in=ready_in,

@@ -212,9 +212,8 @@ def _run(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
 def _look(made: Path, network: bool) -> Signature:
     """The signature of `run`. Runs the code from top to bottom, in the jail, but not `load`."""
     log = made / "look.log"
-    inside = jail.Jail(limits_of(), folder.shown(made), {}, network, folder.environment())
     try:
-        facts = asyncio.run(_facts(log, inside))
+        facts = asyncio.run(_facts(made, log, settings.HUB_ENDPOINT if network else ""))
         return _offered(Signature.of(facts.get("signature")))
     except (InferenceError, ValueError, TimeoutError) as error:
         words = str(error) or "Reading it took too long."
@@ -230,13 +229,14 @@ def _offered(signature: Signature) -> Signature:
     return signature
 
 
-async def _facts(log: Path, inside: jail.Jail) -> Mapping[str, Any]:
-    from inference.engines.custom.engine import PROGRAM, jailed
+async def _facts(made: Path, log: Path, hub: str) -> Mapping[str, Any]:
+    from inference.engines.custom.engine import PROGRAM, JailedWorker
     from inference.engines.messages import Load
 
-    worker = jailed("the submitted code", log, inside)
+    limits = limits_of()
+    worker = JailedWorker("the submitted code", log, limits, folder.shown(made), hub)
     try:
-        async with asyncio.timeout(inside.limits.load_seconds):
+        async with asyncio.timeout(limits.load_seconds):
             return await worker.start(Load(PROGRAM, {"look": True}))
     finally:
         await worker.stop()

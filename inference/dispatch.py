@@ -294,4 +294,5 @@ class Dispatcher:
             self._logs.parent / "offload" / str(load.replica),
             limits_of(card),
             settings.HANG_SECONDS,
+            settings.HUB_ENDPOINT,
         )

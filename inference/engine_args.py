@@ -60,6 +60,7 @@ ENGINE_ARGS: Mapping[str, Mapping[str, str]] = {
         "silent_after": NUMBER,
         "sleep_bytes": NUMBER,
         "sleep_seconds": NUMBER,
+        "sounds": SWITCH,
         "tokens_per_second": NUMBER,
         "wake_seconds": NUMBER,
     },

@@ -31,6 +31,7 @@ LARGEST_BESIDE = 2**27
 FOUND_CONTEXT = 32768
 # The Hub's words for a task, where ours differ.
 TASK_OF_TAG = {
+    "audio-text-to-text": "text-generation",
     "image-text-to-text": "text-generation",
     "any-to-any": "text-generation",
     "conversational": "text-generation",
@@ -40,6 +41,8 @@ TASK_OF_TAG = {
 }
 
 
+# The parts of a config that describe how a model hears: most families', Ultravox's, Granite's.
+EARS = ("audio_config", "audio_model_id", "encoder_config")
 # What transformers' names of models say, for those of which the Hub says nothing.
 TASK_OF_NAME = (
     ("ForCausalLM", "text-generation"),
@@ -81,6 +84,16 @@ def files_of(found: Found, with_code: bool = False) -> Mapping[str, int]:
     return beside | weights
 
 
+def sees(config: Mapping[str, object]) -> bool:
+    """Whether a config is that of a model that takes pictures."""
+    return "vision_config" in config
+
+
+def hears(config: Mapping[str, object]) -> bool:
+    """Whether a config is that of a model that takes sounds."""
+    return any(name in config for name in EARS)
+
+
 def _is_plain(path: str) -> bool:
     return "/" not in path and not TWICE.match(path)
 
@@ -92,7 +105,8 @@ def weights_of(found: Found) -> Weights:
         Shape.of(found.config),
         found.weight_bytes or listed,
         "quantization_config" in found.config,
-        "vision_config" in found.config,
+        sees(found.config),
+        hears(found.config),
     )
 
 
@@ -168,9 +182,9 @@ def _runs(
         if wanted in offered:
             return wanted, "vllm"
     named = next((task for end, task in TASK_OF_NAME if name_ends(architectures, end)), "")
-    # Whoever sees and can be chatted with is asked as everybody else is.
-    sees = found.pipeline_tag == "image-text-to-text" and "vision_config" in found.config
-    task = wanted if sees else found.pipeline_tag or named
+    # Whoever sees or hears and can be chatted with is asked as everybody else is.
+    has = {"image-text-to-text": sees, "audio-text-to-text": hears}.get(found.pipeline_tag)
+    task = wanted if has and has(found.config) else found.pipeline_tag or named
     if task and any(name in transformers for name in architectures):
         return task, "transformers"
     raise _unsupported(found, architectures)

@@ -65,14 +65,15 @@ def _table(config: Mapping[str, Any], hidden: int) -> int:
 class Weights:
     """A model as its files say: `bytes` of weights in full; `quantized`: in few bits already.
 
-    `pictures`: it was made to read them beside text. `defaults`: how its tokens are drawn where a
-    request does not say, as far as its files are here.
+    `pictures`, `sounds`: it was made to take them beside text. `defaults`: how its tokens are drawn
+    where a request does not say, as far as its files are here.
     """
 
     shape: Shape
     bytes: int
     quantized: bool = False
     pictures: bool = False
+    sounds: bool = False
     defaults: Mapping[str, float] = field(default_factory=dict)
 
     def widened(self, dtype: str) -> Weights:

@@ -22,8 +22,8 @@ class ModelStatus:
     load, `tokens_per_second` and `answer_seconds` of an answer (means). `capabilities` are the
     API's routes that the model answers, `abilities` what requests may ask for, `switches` what its
     last loads and so on took. `place` is None for a model that was not measured yet, or that does
-    not fit. `pictures` says whether it reads them, `defaults` how tokens are drawn where a request
-    does not say.
+    not fit. `pictures` and `sounds` say whether a chat takes them, `defaults` how tokens are drawn
+    where a request does not say.
     """
 
     card: ModelCard
@@ -41,6 +41,7 @@ class ModelStatus:
     place: Place | None = None
     download: Download | None = None
     pictures: bool = False
+    sounds: bool = False
     defaults: Mapping[str, float] = field(default_factory=dict)
     progress: float | None = None
     ready_in: float | None = None

@@ -13,7 +13,7 @@ from django.conf import settings
 from inference.catalogue import ModelCard
 from inference.custom import limits_of
 from inference.errors import ModelUnavailable, UnsafeFormat
-from inference.found import PICKLES, check_code
+from inference.found import PICKLES, check_code, hears, sees
 from inference.hub import is_id
 from inference.sizing import Shape, Weights
 
@@ -71,9 +71,8 @@ def measure(card: ModelCard, folder: Path | None) -> Weights:
         return Weights(Shape(0, 0, 0, 0, 1), limits_of(card).memory_bytes)
     if card.engine == "echo" or folder is None:
         memory = int(card.engine_args.get("memory_bytes", 2**20))
-        return Weights(
-            Shape(0, 0, 0, 0, 1), memory, pictures=bool(card.engine_args.get("pictures"))
-        )
+        pictures, sounds = (bool(card.engine_args.get(name)) for name in ("pictures", "sounds"))
+        return Weights(Shape(0, 0, 0, 0, 1), memory, pictures=pictures, sounds=sounds)
     config = config_of(folder)
     check_code(card.id, config, card.trust_remote_code)
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
@@ -86,7 +85,8 @@ def measure(card: ModelCard, folder: Path | None) -> Weights:
         Shape.of(config),
         size,
         "quantization_config" in config,
-        "vision_config" in config,
+        sees(config),
+        hears(config),
         _defaults(folder),
     )
 

@@ -249,6 +249,7 @@ def describe(status: ModelStatus) -> dict[str, Any]:
         "running": status.running,
         "waiting": status.waiting,
         "pictures": status.pictures,
+        "sounds": status.sounds,
         "defaults": dict(status.defaults),
         "parameters": supported_parameters(("chat.completions",), status.abilities),
     }

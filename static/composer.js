@@ -1,22 +1,28 @@
-// Where a question is typed: a text that grows, and pictures that are dropped, pasted or chosen.
+// Where a question is typed: a text that grows, with pictures and sounds that are dropped, pasted,
+// chosen or recorded.
 
-import { made } from "./words.js";
+import { isSound, partOf } from "./attaching.js";
 import { icon } from "./clipboard.js";
+import { addressOf, wordOf } from "./tree.js";
+import { made } from "./words.js";
 
-// Larger pictures are made smaller: models look at no more, and a message has its limit.
-const LONGEST_SIDE = 1024;
-const QUALITY = 0.85;
-const MOST_PICTURES = 4;
+const MOST = 4;
+// A recording of that length fits into a message.
+const MOST_SECONDS = 20;
+const SOUNDS = "audio/*,.wav,.mp3";
 
 // Events: "send", "changed", "refused" (detail: why a file was not taken).
 export class Composer extends EventTarget {
   #form = document.getElementById("composer");
   #prompt = document.getElementById("prompt");
-  #file = document.getElementById("picture-file");
+  #file = document.getElementById("attached-file");
   #attach = document.getElementById("attach");
+  #record = document.getElementById("record");
   #row = document.getElementById("attached");
-  #pictures = [];
-  #takes = false;
+  #media = [];
+  #pictures = false;
+  #sounds = false;
+  #recording = null;
 
   constructor() {
     super();
@@ -34,6 +40,7 @@ export class Composer extends EventTarget {
     this.#prompt.addEventListener("paste", (event) => this.#took(event, event.clipboardData.files));
     this.#attach.addEventListener("click", () => this.#file.click());
     this.#file.addEventListener("change", () => this.#add(this.#file.files));
+    this.#record.addEventListener("click", () => this.#recordOrStop());
     const stage = this.#form.parentElement;
     stage.addEventListener("dragover", (event) => this.#drags(event));
     stage.addEventListener("drop", (event) => this.#took(event, event.dataTransfer.files));
@@ -43,37 +50,44 @@ export class Composer extends EventTarget {
     return this.#prompt.value.trim();
   }
 
-  get pictures() {
-    return [...this.#pictures];
+  // Parts of a message.
+  get media() {
+    return [...this.#media];
   }
 
   get isEmpty() {
-    return !this.text && !this.#pictures.length;
+    return !this.text && !this.#media.length;
   }
 
-  set(text, pictures = []) {
+  set(text, media = []) {
     this.#prompt.value = text;
-    this.#pictures = pictures;
+    this.#media = media;
     this.#draw();
   }
 
   // Before whatever is typed already.
-  giveBack(text, pictures) {
-    this.set([text, this.#prompt.value].filter(Boolean).join("\n"), [...pictures, ...this.#pictures]);
+  giveBack(text, media) {
+    this.set([text, this.#prompt.value].filter(Boolean).join("\n"), [...media, ...this.#media]);
   }
 
   focus() {
     this.#prompt.focus();
   }
 
-  // Whether the chosen model reads pictures.
-  takePictures(takes) {
-    this.#takes = takes;
-    this.#attach.hidden = !takes;
+  // What the chosen model takes beside text.
+  take({ pictures, sounds }) {
+    this.#pictures = pictures;
+    this.#sounds = sounds;
+    this.#attach.hidden = !pictures && !sounds;
+    this.#record.hidden = !sounds;
+    this.#file.accept = [pictures && "image/*", sounds && SOUNDS].filter(Boolean).join();
+    const words = [pictures && "picture", sounds && "sound"].filter(Boolean).join(" or ");
+    this.#attach.ariaLabel = this.#attach.title = `Add a ${words}`;
+    this.#attach.replaceChildren(icon(sounds ? "attach" : "picture"));
   }
 
   #drags(event) {
-    if (this.#takes && event.dataTransfer.types.includes("Files")) event.preventDefault();
+    if (!this.#attach.hidden && event.dataTransfer.types.includes("Files")) event.preventDefault();
   }
 
   #took(event, files) {
@@ -83,46 +97,76 @@ export class Composer extends EventTarget {
   }
 
   async #add(files) {
-    if (!this.#takes) {
-      this.#emit("refused", "This model reads text only; it takes no pictures.");
-      return;
-    }
     for (const file of files) {
-      if (this.#pictures.length >= MOST_PICTURES) {
-        this.#emit("refused", `At most ${MOST_PICTURES} pictures go with a message.`);
+      const refusal = this.#refusal(file);
+      if (refusal) {
+        this.#emit("refused", refusal);
         break;
       }
       try {
-        this.#pictures.push(await shrunk(file));
+        this.#media.push(await partOf(file));
       } catch {
-        this.#emit("refused", `${file.name || "That"} is no picture that a browser can read.`);
+        const what = isSound(file) ? "sound" : "picture";
+        this.#emit("refused", `${file.name || "That"} is no ${what} that a browser can read.`);
       }
     }
     this.#file.value = "";
     this.#draw();
   }
 
+  #refusal(file) {
+    if (!this.#pictures && !this.#sounds) return "This model reads text only; it takes no pictures and no sounds.";
+    if (isSound(file) && !this.#sounds) return "This model takes no sounds.";
+    if (!isSound(file) && !this.#pictures) return "This model takes no pictures.";
+    return this.#media.length >= MOST ? `At most ${MOST} files go with a message.` : "";
+  }
+
+  async #recordOrStop() {
+    if (this.#recording) return this.#recording.stop();
+    const { canRecord, record } = await import("./widgets/sound.js");
+    if (!canRecord()) return this.#emit("refused", "Browsers record only on pages that come over https.");
+    try {
+      this.#recording = await record();
+    } catch (error) {
+      return this.#emit("refused", `The microphone cannot be used: ${error.message}`);
+    }
+    const stop = setTimeout(() => this.#recording.stop(), 1000 * MOST_SECONDS);
+    this.#records(true);
+    try {
+      await this.#add([await this.#recording.file]);
+    } catch {
+      this.#emit("refused", "What was recorded cannot be read.");
+    } finally {
+      clearTimeout(stop);
+      this.#recording = null;
+      this.#records(false);
+    }
+  }
+
+  #records(on) {
+    this.#record.classList.toggle("running", on);
+    this.#record.ariaLabel = this.#record.title = on ? "Stop recording" : "Record a sound";
+    this.#record.replaceChildren(icon(on ? "stop" : "record"));
+  }
+
   #draw() {
-    this.#row.hidden = !this.#pictures.length;
-    this.#row.replaceChildren(...this.#pictures.map((url, place) => this.#thumb(url, place)));
+    this.#row.hidden = !this.#media.length;
+    this.#row.replaceChildren(...this.#media.map((part, place) => this.#thumb(part, place)));
     this.#changed();
   }
 
-  #thumb(url, place) {
-    const item = made("li");
-    const image = new Image();
+  #thumb(part, place) {
+    const item = made("li", "", wordOf(part));
     const remove = made("button", "", "tool round small");
-    image.src = url;
-    image.alt = `Picture ${place + 1}`;
     remove.type = "button";
-    remove.setAttribute("aria-label", `Remove picture ${place + 1}`);
+    remove.setAttribute("aria-label", `Remove ${wordOf(part)} ${place + 1}`);
     remove.append(icon("close"));
     remove.addEventListener("click", () => {
-      this.#pictures.splice(place, 1);
+      this.#media.splice(place, 1);
       this.#draw();
       this.focus();
     });
-    item.append(image, remove);
+    item.append(preview(part, place + 1), remove);
     return item;
   }
 
@@ -138,18 +182,13 @@ export class Composer extends EventTarget {
   }
 }
 
-// A data: URL with the picture as a JPEG of bounded size; what it held beside pixels is gone.
-async function shrunk(file) {
-  const picture = await createImageBitmap(file);
-  const scale = Math.min(1, LONGEST_SIDE / Math.max(picture.width, picture.height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(picture.width * scale));
-  canvas.height = Math.max(1, Math.round(picture.height * scale));
-  const pen = canvas.getContext("2d");
-  // A JPEG knows no transparency; without this it would be black.
-  pen.fillStyle = "#fff";
-  pen.fillRect(0, 0, canvas.width, canvas.height);
-  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  picture.close();
-  return canvas.toDataURL("image/jpeg", QUALITY);
+function preview(part, number) {
+  if (part.type === "image_url") {
+    return Object.assign(new Image(), { src: addressOf(part), alt: `Picture ${number}` });
+  }
+  const audio = made("audio");
+  audio.controls = true;
+  audio.src = addressOf(part);
+  audio.ariaLabel = `Sound ${number}`;
+  return audio;
 }

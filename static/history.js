@@ -3,7 +3,7 @@
 import { copies, icon } from "./clipboard.js";
 import { WIDE } from "./panel.js";
 import { made } from "./words.js";
-import { textOf } from "./tree.js";
+import { mediaOf, textOf, wordOf } from "./tree.js";
 
 const SEARCH_AFTER = 250;
 const TITLE = 80;
@@ -18,7 +18,7 @@ async function ask(method, path, body) {
 }
 
 function titleOf(tree) {
-  const first = tree.path.map(textOf).find(Boolean) ?? "A picture";
+  const first = tree.path.map(textOf).find(Boolean) ?? `A ${wordOf(mediaOf(tree.path[0])[0])}`;
   return first.replace(/\s+/g, " ").slice(0, TITLE);
 }
 

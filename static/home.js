@@ -13,10 +13,12 @@ import { Saving } from "./saving.js";
 import { Shortcuts } from "./shortcuts.js";
 import { ChatSocket } from "./socket.js";
 import { remembered, remember, switchTheme } from "./tab.js";
-import { contentOf, newId, picturesOf, textOf, Tree } from "./tree.js";
+import { contentOf, mediaOf, newId, textOf, Tree, wordOf } from "./tree.js";
 
 const MODELS_EVERY = 15000;
 const NEAR_BOTTOM = 60;
+// A little less than what the server takes at once.
+const LARGEST_MESSAGE = 2 ** 20 - 1000;
 
 const part = (id) => document.getElementById(id);
 const scroll = part("scroll");
@@ -60,13 +62,17 @@ function call() {
   const body = { model: menu.chosen?.id ?? "", messages: messages(tree.last), ...params };
   while (body.messages.at(-1)?.role === "assistant") body.messages.pop();
   if (composer.isEmpty) return body;
-  const question = { role: "user", content: contentOf(composer.text, composer.pictures) };
+  const question = { role: "user", content: contentOf(composer.text, composer.media) };
   return { ...body, messages: [...messages(tree.last), question] };
 }
 
-function send(text = composer.text, pictures = composer.pictures) {
-  if (replies.size || (!text && !pictures.length) || !isReady()) return;
-  const question = tree.add(tree.last, { role: "user", content: contentOf(text, pictures) });
+function send(text = composer.text, media = composer.media) {
+  if (replies.size || (!text && !media.length) || !isReady()) return;
+  if (isTooLarge()) {
+    notice("The conversation holds more pictures and sounds than fit into a message. Leave some out, or start a new chat.");
+    return;
+  }
+  const question = tree.add(tree.last, { role: "user", content: contentOf(text, media) });
   composer.set("");
   ask(question);
 }
@@ -80,6 +86,11 @@ function isReady() {
   }
   notice(panel.problem);
   return !panel.problem;
+}
+
+// All of the conversation goes with each question, and the server ends a line that brings too much.
+function isTooLarge() {
+  return new Blob([JSON.stringify(call())]).size > LARGEST_MESSAGE;
 }
 
 // Have a turn that is the person's, or a tool's, answered: by several models side by side.
@@ -101,9 +112,9 @@ function ask(question, models = compare.models) {
 
 // The question in other words is a branch beside the old one.
 function edit(node, text) {
-  const pictures = picturesOf(node);
-  if (replies.size || (!text && !pictures.length) || !isReady()) return;
-  ask(tree.add(tree.above(node), { role: "user", content: contentOf(text, pictures) }));
+  const media = mediaOf(node);
+  if (replies.size || (!text && !media.length) || !isReady()) return;
+  ask(tree.add(tree.above(node), { role: "user", content: contentOf(text, media) }));
 }
 
 // What tools gave goes back to the model that called them.
@@ -145,12 +156,14 @@ function grew(node) {
 function waits(node) {
   if (!node.running.waited) lookAgain();
   node.running.waited = true;
-  view.turn(node).waits(node.batch ? "" : menu.ready(node.model, hasPictures(node)));
+  view.turn(node).waits(node.batch ? "" : menu.ready(node.model, needs(node)));
   keepInView();
 }
 
-function hasPictures(node) {
-  return tree.messages(node).some(({ content }) => Array.isArray(content));
+// What a model must take beside text to go on from here.
+function needs(node) {
+  const media = tree.messages(node).flatMap(({ content }) => mediaOf({ content: content ?? "" }));
+  return [...new Set(media.map((part) => `${wordOf(part)}s`))];
 }
 
 function ended(node) {
@@ -180,7 +193,7 @@ function takeBack(node) {
   tree.remove(node);
   if (question.role !== "user" || question.children.length) return;
   tree.remove(question);
-  composer.giveBack(textOf(question), picturesOf(question));
+  composer.giveBack(textOf(question), mediaOf(question));
 }
 
 // --- showing --------------------------------------------------------------------------------------
@@ -287,7 +300,7 @@ function listen() {
   menu.addEventListener("change", () => {
     part("empty-model").textContent = menu.chosen.id;
     panel.fit(menu.chosen);
-    composer.takePictures(menu.chosen.pictures);
+    composer.take(menu.chosen);
   });
   addEventListener("pagehide", keepInTab);
   history?.addEventListener("told", ({ detail }) => notice(detail));

@@ -33,8 +33,9 @@ export class ModelMenu extends EventTarget {
   }
 
   // The id of another model that could answer now; empty where there is none.
-  ready(model, withPictures) {
-    const fits = ({ id, state, pictures }) => id !== model && state === "ready" && (pictures || !withPictures);
+  // `needs` are what the conversation holds beside text: "pictures", "sounds".
+  ready(model, needs) {
+    const fits = (each) => each.id !== model && each.state === "ready" && needs.every((need) => each[need]);
     return this.#models.find(fits)?.id ?? "";
   }
 

@@ -1,6 +1,6 @@
 // A conversation as a file.
 
-import { picturesOf, textOf } from "./tree.js";
+import { mediaOf, textOf, wordOf } from "./tree.js";
 
 function saved(name, type, text) {
   const link = document.createElement("a");
@@ -14,9 +14,9 @@ function saved(name, type, text) {
 export function asMarkdown(tree, system) {
   const turns = tree.path.map((node) => {
     const who = { user: "You", tool: `Result of ${node.name}` }[node.role] ?? node.model;
-    const pictures = picturesOf(node).map(() => "*(a picture)*");
+    const media = mediaOf(node).map((part) => `*(a ${wordOf(part)})*`);
     const calls = (node.tool_calls ?? []).map(({ function: { name, arguments: text } }) => `\`${name}(${text})\``);
-    return [`## ${who}`, ...pictures, textOf(node), ...calls].filter(Boolean).join("\n\n");
+    return [`## ${who}`, ...media, textOf(node), ...calls].filter(Boolean).join("\n\n");
   });
   return `${[...(system ? [`> ${system.replaceAll("\n", "\n> ")}`] : []), ...turns].join("\n\n")}\n`;
 }

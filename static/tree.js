@@ -109,15 +109,26 @@ export function textOf({ content }) {
   return content.filter(({ type }) => type === "text").map(({ text }) => text).join("\n");
 }
 
-export function picturesOf({ content }) {
-  if (typeof content === "string") return [];
-  return content.filter(({ type }) => type === "image_url").map(({ image_url: { url } }) => url);
+// The parts that are no text: pictures and sounds.
+export function mediaOf({ content }) {
+  return typeof content === "string" ? [] : content.filter(({ type }) => type !== "text");
 }
 
-export function contentOf(text, pictures) {
-  if (!pictures.length) return text;
-  const parts = pictures.map((url) => ({ type: "image_url", image_url: { url } }));
-  return text ? [...parts, { type: "text", text }] : parts;
+// A word for a part, as people read it.
+export function wordOf({ type }) {
+  return type === "image_url" ? "picture" : "sound";
+}
+
+// What a browser can show or play.
+export function addressOf(part) {
+  if (part.type === "image_url") return part.image_url.url;
+  const { data, format } = part.input_audio;
+  return `data:audio/${format};base64,${data}`;
+}
+
+export function contentOf(text, media) {
+  if (!media.length) return text;
+  return text ? [...media, { type: "text", text }] : media;
 }
 
 function messageOf({ role, content, tool_calls: calls, tool_call_id: id }) {

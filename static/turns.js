@@ -2,7 +2,7 @@
 
 import { copies } from "./clipboard.js";
 import { MarkdownView } from "./markdown.js";
-import { picturesOf, textOf } from "./tree.js";
+import { addressOf, mediaOf, textOf } from "./tree.js";
 import { duration, made, plural, waitingWords } from "./words.js";
 
 function cloned(id) {
@@ -56,7 +56,7 @@ export class UserTurn extends Turn {
   constructor(node, actions) {
     super("user-turn", node, actions);
     this.part(".said").textContent = textOf(node);
-    this.part(".pictures").append(...picturesOf(node).map(picture));
+    this.part(".media").append(...mediaOf(node).map(shown));
     this.on(".edit", () => this.#edit());
     copies(this.part(".copy"), () => textOf(node));
   }
@@ -90,11 +90,13 @@ export class UserTurn extends Turn {
   }
 }
 
-function picture(url) {
-  const image = new Image();
-  image.src = url;
-  image.alt = "A picture";
-  return image;
+function shown(part) {
+  if (part.type === "image_url") return Object.assign(new Image(), { src: addressOf(part), alt: "A picture" });
+  const audio = made("audio");
+  audio.controls = true;
+  audio.src = addressOf(part);
+  audio.ariaLabel = "A sound";
+  return audio;
 }
 
 // The result of a tool that the model called.

@@ -1,7 +1,8 @@
 """Models with random weights and the words of `pocket`, too small to be good at anything.
 
 `python -m tests.tiny_model FOLDER` writes one with eyes and a habit of thinking, in the shape of
-Idefics3. `write_text` writes one that only speaks, in a moment.
+Idefics3; with `ears` behind it, one that hears, in the shape of Qwen2-Audio. `write_text` writes
+one that only speaks, in a moment.
 """
 
 from __future__ import annotations
@@ -126,5 +127,85 @@ def write(folder: Path) -> None:
     processor.save_pretrained(folder)
 
 
+# So many seconds of a sound it hears: as the real one, of which vLLM takes it for granted.
+WINDOW, MELS = 30, 16
+EARS = ["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]
+HEARD = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message.role + '\\n' -}}
+{%- if message.content is string -%}{{- message.content -}}
+{%- else -%}
+{%- for part in message.content -%}
+{%- if part.type == 'audio' -%}{{- '<|audio_bos|><|AUDIO|><|audio_eos|>' -}}
+{%- else -%}{{- part.text -}}{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{{- '<|im_end|>\\n' -}}
+{%- endfor -%}
+{{- '<|im_start|>assistant\\n' -}}
+"""
+
+
+def write_ears(folder: Path) -> None:
+    """One that hears: weights, configuration, tokenizer and processor."""
+    import torch
+    from transformers import (
+        AutoTokenizer,
+        Qwen2AudioConfig,
+        Qwen2AudioForConditionalGeneration,
+        Qwen2AudioProcessor,
+        WhisperFeatureExtractor,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(POCKET)
+    tokenizer.add_tokens(EARS, special_tokens=True)
+    tokenizer.chat_template = HEARD
+    sounds = WhisperFeatureExtractor(feature_size=MELS, chunk_length=WINDOW)
+    processor = Qwen2AudioProcessor(sounds, tokenizer, chat_template=HEARD)
+    vocabulary = 64 * (len(tokenizer) // 64 + 1)
+    torch.manual_seed(0)
+    config = Qwen2AudioConfig(
+        audio_config={
+            "num_mel_bins": MELS,
+            "d_model": 32,
+            "encoder_layers": 2,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 64,
+            "max_source_positions": sounds.nb_max_frames // 2,
+            "init_std": SPREAD,
+        },
+        text_config={
+            "model_type": "qwen2",
+            "vocab_size": vocabulary,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 512,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+            "initializer_range": SPREAD,
+        },
+        audio_token_index=tokenizer.convert_tokens_to_ids(EARS[0]),
+    )
+    model = Qwen2AudioForConditionalGeneration(config).to(torch.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    _name_as_on_the_hub(folder / "model.safetensors")
+    processor.save_pretrained(folder)
+
+
+def _name_as_on_the_hub(file: Path) -> None:
+    """Transformers writes other names than the published weights have, which vLLM looks for."""
+    from safetensors.numpy import load_file, save_file
+
+    inner = "language_model.model."
+    named = (
+        (name.replace(f"{inner}model.", inner), each) for name, each in load_file(file).items()
+    )
+    save_file(dict(named), file, {"format": "pt"})
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    (write_ears if sys.argv[2:] == ["ears"] else write)(Path(sys.argv[1]))

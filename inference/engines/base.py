@@ -20,8 +20,8 @@ class Resources:
     `log` is the file for what its processes print. `rung` is one of `ladder.RUNGS`. Where that
     spreads the weights over several memories, each GPU holds `weights_per_device` of them, the
     machine's own memory `host_bytes`, and the folder `offload` the rest. `start` raises OutOfMemory
-    where that was too much. `limits` hold for code that runs in a jail. An engine that has work and
-    does none for `hang_seconds` is ended.
+    where that was too much. `limits` hold for code that runs in a jail, which may be let out to the
+    Hub at `hub`. An engine that has work and does none for `hang_seconds` is ended.
     """
 
     source: str
@@ -37,6 +37,7 @@ class Resources:
     offload: Path | None = None
     limits: Limits = Limits()
     hang_seconds: float = 20.0
+    hub: str = ""
 
 
 Asked = TypeVar("Asked", bound=Question, covariant=True)

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ POLL_SECONDS = 1.0
 NOT_THE_CAUSE = "root cause"
 # As vLLM writes it for each worker; what an operator wrote was there when OpenMP started.
 PLACES = re.compile(r"\{\d+(,\d+)*\}|\d+( \d+)*")
+
+KILLED = "its process was killed, perhaps because the machine's memory ran out"
+# The name of vLLM's process that starts the workers of a model on several devices.
+ENGINE = "EngineCore"
+WORKER_KILLED = re.compile(r"^Worker proc \S+ was killed$", re.MULTILINE)
+WORKER_SECONDS = 2.0
 
 _armed = threading.Event()
 
@@ -44,6 +51,8 @@ def arm() -> None:
     _armed.set()
     follow(int(server))
     _log_to(os.environ[LOG_FILE])
+    if multiprocessing.current_process().name.startswith(ENGINE):
+        tell_of_workers()
 
 
 def server_is_gone() -> bool:
@@ -61,6 +70,47 @@ def fork_workers() -> None:
     multiproc_executor.get_mp_context = _fork_context
     os.register_at_fork(after_in_child=_after_fork)
     take_threads()
+
+
+def tell_of_workers() -> None:
+    """In an engine's process: have it logged when the system kills one of its workers.
+
+    vLLM says nothing of how a worker ended that never became ready, and looks too early at one that
+    had been.
+    """
+    from vllm.v1.executor.multiproc_executor import WorkerProc
+
+    wait = WorkerProc.wait_for_ready
+
+    def watch_and_wait(handles: list[Any]) -> Any:
+        processes = [handle.proc for handle in handles]
+        watching = threading.Thread(target=_tell, args=(processes,), name="workers", daemon=True)
+        watching.start()
+        try:
+            return wait(handles)
+        except Exception:
+            # A worker's pipes close a little before its end is known.
+            watching.join(WORKER_SECONDS)
+            raise
+
+    WorkerProc.wait_for_ready = staticmethod(watch_and_wait)
+
+
+def _tell(processes: list[Any]) -> None:
+    by_sentinel = {process.sentinel: process for process in processes}
+    for sentinel in connection.wait([*by_sentinel]):
+        process = by_sentinel[sentinel]
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
+            print(f"Worker proc {process.name} was killed", file=sys.stderr, flush=True)
+
+
+def worker_was_killed(log: Path) -> bool:
+    """Whether a log says so: the system ends in this way what takes too much memory."""
+    try:
+        return bool(WORKER_KILLED.search(log.read_text(errors="replace")))
+    except OSError:
+        return False
 
 
 def _fork_context() -> Any:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.engines import child, warm, worker
+from inference.engines.child import KILLED
 
 END_SECONDS = 10.0
 
@@ -101,7 +102,7 @@ class ChildProcess:
         # What stands before it, such as a jail, tells of a signal as shells do.
         if code == -signal.SIGKILL or (self._prefix and code == 128 + signal.SIGKILL):
             self.was_killed = True
-            return "its process was killed, perhaps because the machine's memory ran out"
+            return KILLED
         if code < 0:
             return f"its process ended by {signal.Signals(-code).name}"
         return f"its process ended with status {code}"

@@ -16,6 +16,7 @@ from inference.engines.base import Engine, Prepared
 from inference.engines.echo_tasks import EchoTasks
 from inference.engines.echo_words import VOCABULARY, all_words, last_words
 from inference.engines.pictures import refuse_pictures
+from inference.engines.sounds import refuse_sounds
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,
@@ -26,6 +27,7 @@ from inference.errors import (
 from inference.requests import (
     FinishReason,
     GenerateRequest,
+    Message,
     Output,
     Question,
     TokenizeRequest,
@@ -38,9 +40,10 @@ class EchoEngine(Engine):
     """Numbered tokens at a set rate.
 
     `engine_args`: `tokens_per_second` (0: no pause), `load_seconds`, `context` (tokens),
-    `dimensions` (of vectors), `pictures` (whether it takes them), `memory_bytes`, `fail_load` (the
-    reason to give), `out_of_memory` (the rungs at which a load runs out of memory), `silent_after`
-    (so many answers, the probe of the load among them, then not a word). It can sleep when it has
+    `dimensions` (of vectors), `pictures` and `sounds` (whether it takes them), `memory_bytes`,
+    `fail_load` (the reason to give), `out_of_memory` (the rungs at which a load runs out of
+    memory), `silent_after` (so many answers, the probe of the load among them, then not a word). It
+    can sleep when it has
     `sleep_bytes` to keep meanwhile; then `sleep_seconds`, `wake_seconds` and `fail_wake`.
     """
 
@@ -58,6 +61,7 @@ class EchoEngine(Engine):
         rate = float(args.get("tokens_per_second", 0.0))
         self._interval = 1.0 / rate if rate else 0.0
         self._pictures = bool(args.get("pictures"))
+        self._sounds = bool(args.get("sounds"))
         self._answers_left = float(args.get("silent_after", "inf"))
         self._other = EchoTasks(self.max_model_len, int(args.get("dimensions", 64)))
         self._stopped = asyncio.Event()
@@ -72,13 +76,19 @@ class EchoEngine(Engine):
 
     async def prepare(self, request: Question) -> Prepared[Question]:
         """Check lengths; words count as tokens."""
-        if not self._pictures and isinstance(request, GenerateRequest | TokenizeRequest):
-            refuse_pictures(request.messages)
+        if isinstance(request, GenerateRequest | TokenizeRequest):
+            self._refuse_media(request.messages)
         if isinstance(request, GenerateRequest):
             return self._prepare_text(request)
         answers = await asyncio.to_thread(self._other.answers, request)
         usage = answers[-1].usage or Usage()
         return Prepared(request, usage.prompt_tokens, payload=answers)
+
+    def _refuse_media(self, messages: Sequence[Message] | None) -> None:
+        if not self._pictures:
+            refuse_pictures(messages)
+        if not self._sounds:
+            refuse_sounds(messages)
 
     def _prepare_text(self, request: GenerateRequest) -> Prepared[Question]:
         if request.sampling.structured is not None:

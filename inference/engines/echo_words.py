@@ -11,6 +11,7 @@ from inference.errors import InvalidRequest
 from inference.requests import GenerateRequest, Prompt, TokenizeRequest
 
 VOCABULARY = 2**20
+WORDS = {"image_url": "picture", "input_audio": "sound"}
 
 
 def all_words(request: GenerateRequest | TokenizeRequest) -> list[str]:
@@ -55,6 +56,6 @@ def _content_words(content: Any) -> list[str]:
 
 def _part_words(parts: Sequence[Any]) -> Iterator[list[str]]:
     for part in parts:
-        # Each picture is a word.
-        is_text = part.get("type") == "text"
-        yield str(part.get("text", "")).split() if is_text else ["picture"]
+        # Each picture and each sound is a word.
+        word = WORDS.get(str(part.get("type")))
+        yield [word] if word else str(part.get("text", "")).split()

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inference.engines.parts import FIELDS
 from inference.requests import Message
 
 ZERO_WIDTH_SPACE = "\u200b"
@@ -60,8 +61,8 @@ def _clean(value: Any, pattern: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
         return _broken_up(value, pattern)
     if isinstance(value, Mapping):
-        if value.get("type") == "image_url":
-            # A picture's address: base64, which no template shows.
+        if value.get("type") in FIELDS:
+            # A picture or a sound in base64, which no template shows.
             return dict(value)
         return {_clean(key, pattern): _clean(each, pattern) for key, each in value.items()}
     if isinstance(value, list | tuple):

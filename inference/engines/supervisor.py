@@ -39,6 +39,9 @@ from inference.errors import EngineCrashed, InferenceError, InvalidRequest, Load
 
 logger = logging.getLogger(__name__)
 
+# A picture goes in one piece, where the system allows so much: each further piece waits until both
+# ends had the CPU again.
+BUFFER_BYTES = 4 * 2**20
 PING_SECONDS = 5.0
 # A worker answers pings on a thread of its own: silence means that it is stopped or stuck.
 DEAF_SECONDS = 25.0
@@ -103,6 +106,8 @@ class Supervisor:
 
     async def _connected(self) -> asyncio.StreamReader:
         ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         try:
             starting = asyncio.create_task(asyncio.to_thread(self._process.start, theirs))
             try:

@@ -14,9 +14,12 @@ from inference.catalogue import ModelCard
 from inference.engines.base import Prepared, Resources
 from inference.engines.grammars import GrammarTrial, as_grammar, kind_and_text
 from inference.engines.limits import max_tokens
-from inference.engines.pictures import check_pictures, has_pictures, refuse_pictures
+from inference.engines.parts import has_media
+from inference.engines.pictures import check_pictures, refuse_pictures
 from inference.engines.plain_text import PlainText
 from inference.engines.program import Call
+from inference.engines.sounds import check_sounds, refuse_sounds
+from inference.engines.text.senses import PICTURE, SOUND
 from inference.engines.transformers import WorkerEngine
 from inference.engines.vllm_base import client_error
 from inference.engines.vllm_chat import ChatParsing, ChatRequest
@@ -39,7 +42,9 @@ PROGRAM = "inference.engines.text.program:TextProgram"
 # A prompt that takes longer to read holds up all others: its model is ended.
 PREPARE_SECONDS = 60.0
 # The worker reads them with the prompt, and again when the answer begins.
-PICTURES: tuple[str, ...] = ("pictures", "fields")
+# What templates look for.
+PLACES: Mapping[str, Any] = {"image_url": {"type": "image"}, "input_audio": {"type": "audio"}}
+MEDIA: tuple[str, ...] = ("files", "fields")
 # What stands under one name in vLLM's parameters and in `text.sampling.Sampling`.
 SAME = (
     "n",
@@ -69,7 +74,7 @@ class TextPayload:
     text: str
     sampling: Mapping[str, Any]
     chat: ChatRequest | None
-    pictures: Mapping[str, Any]
+    media: Mapping[str, Any]
 
 
 class TransformersTextEngine(WorkerEngine):
@@ -152,8 +157,8 @@ class TransformersTextEngine(WorkerEngine):
         sampling = self._sampling(request, most) | {"constraint": constraint}
         if chat is not None:
             sampling["special"] = not chat.wanted.skip_special_tokens
-        pictures = {name: asked[name] for name in PICTURES if name in asked}
-        payload = TextPayload(ids, found["text"], sampling, chat, pictures)
+        media = {name: asked[name] for name in MEDIA if name in asked}
+        payload = TextPayload(ids, found["text"], sampling, chat, media)
         # What its parsers have read so far would be lost with the stream.
         resumable = preemptable(request) and constraint is None and chat is None
         return Prepared(request, len(ids), most, payload, resumable=resumable)
@@ -176,20 +181,23 @@ class TransformersTextEngine(WorkerEngine):
             "messages": [_with_places(each) for each in self._plain.messages(request.messages)],
             "tools": self._plain.tools(tools),
             "kwargs": dict(request.chat_template_kwargs),
-            **await self._pictures(request.messages),
+            **await self._media(request.messages),
         }
 
-    async def _pictures(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """The pictures as files, and where each stands. Raises RequestError."""
+    async def _media(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """Pictures and sounds as files, and where each stands. Raises RequestError."""
         if not self._facts.get("pictures"):
             refuse_pictures(messages)
-        if not has_pictures(messages):
+        if not self._facts.get("sounds"):
+            refuse_sounds(messages)
+        if not has_media(messages):
             return {}
-        found = await asyncio.to_thread(check_pictures, messages)
-        return {
-            "pictures": [Media(raw, "image/*") for _, raw in found],
-            "fields": [field for field, _ in found],
-        }
+        pictures = await asyncio.to_thread(check_pictures, messages)
+        sounds = await asyncio.to_thread(check_sounds, messages, self._facts.get("window"))
+        files = [Media(raw, PICTURE) for _, raw in pictures] + [
+            Media(raw, SOUND) for _, raw in sounds
+        ]
+        return {"files": files, "fields": [field for field, _ in (*pictures, *sounds)]}
 
     async def _constraint(
         self, request: GenerateRequest, chat: ChatRequest | None
@@ -235,8 +243,8 @@ class TransformersTextEngine(WorkerEngine):
         payload: TextPayload = prepared.payload
         answer = TextAnswer(prepared)
         inputs: dict[str, Any] = {"ids": payload.ids, "said": prepared.generated}
-        if payload.pictures:
-            inputs |= {"text": payload.text, **payload.pictures}
+        if payload.media:
+            inputs |= {"text": payload.text, **payload.media}
         call = Call("text-generation", inputs, payload.sampling)
         async with aclosing(self._worker.stream(call)) as pieces:
             async for updates, prompt in pieces:
@@ -294,11 +302,11 @@ def _logprob(token: str, token_id: int, logprob: float, top: Sequence[Any]) -> T
 
 
 def _with_places(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message with the places of its pictures; the pictures travel beside it, as files."""
+    """A message with the places of its pictures and sounds, which travel beside it, as files."""
     content = message.get("content")
     if not isinstance(content, list):
         return dict(message)
-    parts = [{"type": "image"} if part["type"] == "image_url" else part for part in content]
+    parts = [PLACES.get(part["type"], part) for part in content]
     return {**message, "content": parts}
 
 

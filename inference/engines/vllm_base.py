@@ -17,14 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inference.catalogue import ModelCard
 from inference.engines import child, vllm_children, warm
 from inference.engines.base import Engine, Prepared, Resources
-from inference.engines.pictures import (
-    check_pictures,
-    has_pictures,
-    refuse_pictures,
-    takes_pictures,
-    unreadable,
-)
+from inference.engines.child import KILLED
+from inference.engines.parts import has_media, unreadable
 from inference.engines.plain_text import PlainText
+from inference.engines.vllm_media import check_media
 from inference.engines.vllm_rendering import Renderer
 from inference.engines.vllm_watch import Watchdog
 from inference.errors import (
@@ -100,7 +96,7 @@ class VllmBase(Engine):
             logger.debug("%s did not load", self._card.id, exc_info=True)
             # What broke in a child stands in its log; here vLLM only says that it broke.
             cause = child.last_error(self._resources.log) or in_words(error)
-            raise load_error(cause) from error
+            raise load_error(cause, child.worker_was_killed(self._resources.log)) from error
         finally:
             if self._loading.done():
                 self._loading = None
@@ -174,7 +170,12 @@ class VllmBase(Engine):
             if why := await asyncio.to_thread(watchdog.look):
                 # One that is stopped does not end by itself; vLLM notices when it has.
                 self._children.kill()
-        return why or "its process ended"
+        return why or await asyncio.to_thread(self._last_words)
+
+    def _last_words(self) -> str:
+        if self._children.were_killed() or child.worker_was_killed(self._resources.log):
+            return KILLED
+        return "its process ended"
 
     async def sleep(self) -> None:
         """The weights go to the machine's memory, the KV cache goes altogether."""
@@ -271,10 +272,7 @@ class VllmBase(Engine):
         from vllm.exceptions import VLLMClientError
 
         field = "messages" if request.messages is not None else "prompt"
-        if not takes_pictures(llm.model_config):
-            refuse_pictures(request.messages)
-        elif has_pictures(request.messages):
-            await asyncio.to_thread(check_pictures, request.messages or ())
+        await check_media(llm, request.messages)
         try:
             if request.messages is None:
                 return (await self._read(llm, [request.prompt or ""], params, field))[0]
@@ -314,7 +312,7 @@ class VllmBase(Engine):
             kwargs["tools"] = self._plain.tools(request.tools)
         messages: list[Any] = self._plain.messages(request.messages or ())
         chat = ChatParams(chat_template_kwargs=kwargs)
-        if not has_pictures(request.messages) and self._renderer is not None:
+        if not has_media(request.messages) and self._renderer is not None:
             return await self._renderer.prompt(messages, chat, params)
         _, rendered = await llm.renderer.render_chat_async([messages], chat, params)
         return rendered[0]
@@ -353,8 +351,10 @@ async def _said(output: Output) -> AsyncGenerator[Output, None]:
     yield output
 
 
-def load_error(cause: str) -> LoadFailed | OutOfMemory:
-    """Why a load failed, as an error of ours."""
+def load_error(cause: str, killed: bool = False) -> LoadFailed | OutOfMemory:
+    """Why a load failed, as an error of ours. `killed`: so was one of its workers."""
+    if killed:
+        return OutOfMemory(f"While it loaded, {KILLED}.")
     if NO_MEMORY.search(cause):
         return OutOfMemory(cause[:500])
     return LoadFailed(WITHOUT_TORCHVISION if NEEDS in cause else cause[:500])

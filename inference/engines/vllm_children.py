@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 # Loads run in threads; what one of them starts must not be taken for another's.
@@ -20,13 +21,13 @@ class Children:
 
     def __init__(self) -> None:
         self._before: set[int] | None = None
-        self._pids: set[int] = set()
+        self._started: dict[int, BaseProcess] = {}
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """Note which children appear while the block runs."""
         with _one_at_a_time:
-            self._before = _started()
+            self._before = set(_started())
             try:
                 yield
             finally:
@@ -35,7 +36,8 @@ class Children:
 
     def _note(self) -> None:
         if self._before is not None:
-            self._pids |= _started() - self._before
+            found = _started()
+            self._started |= {pid: found[pid] for pid in found.keys() - self._before}
 
     def kill(self) -> None:
         """End them now: a load that is under way fails."""
@@ -46,10 +48,14 @@ class Children:
     def end(self, seconds: float) -> None:
         """Wait until they are gone; past the deadline kill them. Blocks: call it in a thread."""
         deadline = time.monotonic() + seconds
-        while any(map(_alive, self._pids)) and time.monotonic() < deadline:
+        while any(map(_alive, self._started)) and time.monotonic() < deadline:
             time.sleep(0.05)
         self.kill()
         multiprocessing.active_children()  # reaps those that ended
+
+    def were_killed(self) -> bool:
+        """Whether one of them was ended by somebody else, who left it no time for a word."""
+        return any(each.exitcode == -signal.SIGKILL for each in self._started.values())
 
     def cpu_seconds(self) -> float:
         """What all of them together have computed until now."""
@@ -57,15 +63,16 @@ class Children:
 
     def _tree(self) -> set[int]:
         found: set[int] = set()
-        new = {pid for pid in self._pids if _alive(pid)}
+        new = {pid for pid in self._started if _alive(pid)}
         while new:
             found |= new
             new = {child for pid in new for child in _children_of(pid)} - found
         return found
 
 
-def _started() -> set[int]:
-    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
+def _started() -> dict[int, BaseProcess]:
+    children = multiprocessing.active_children()
+    return {child.pid: child for child in children if child.pid is not None}
 
 
 def _children_of(pid: int) -> set[int]:

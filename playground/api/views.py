@@ -191,6 +191,7 @@ def live_body(status: ModelStatus) -> dict[str, Any]:
         "default": status.is_default,
         "aliases": list(status.card.aliases),
         "capabilities": list(status.capabilities),
+        "input_modalities": _modalities(status),
         "revision": status.card.revision or None,
         "placement": dataclasses.asdict(status.place) if status.place else None,
         "weight_bytes": status.weight_bytes,
@@ -200,6 +201,14 @@ def live_body(status: ModelStatus) -> dict[str, Any]:
             "load_seconds": _tenth(status.load_seconds),
         },
     }
+
+
+def _modalities(status: ModelStatus) -> list[str]:
+    """What a message may hold; empty for a model that is not chatted with."""
+    if status.card.task != "text-generation":
+        return []
+    takes = {"text": True, "image": status.pictures, "audio": status.sounds}
+    return [name for name, taken in takes.items() if taken]
 
 
 def _tenth(value: float | None) -> float | None:

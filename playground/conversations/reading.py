@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from playground.api import checks
 from playground.api.body import read_body
+from playground.api.serializers.messages import sound
 from playground.errors import BodyTooLarge
 
 from .models import MAX_TITLE
@@ -80,8 +81,11 @@ def _content(value: Any, param: str) -> str | list[dict[str, Any]]:
 
 def _part(value: Any, param: str) -> dict[str, Any]:
     given = checks.mapping(value, param, 8)
-    if checks.one_of(given.get("type"), f"{param}.type", ("text", "image_url")) == "text":
+    kind = checks.one_of(given.get("type"), f"{param}.type", ("text", "image_url", "input_audio"))
+    if kind == "text":
         return {"type": "text", "text": checks.text(given.get("text"), param)}
+    if kind == "input_audio":
+        return sound(given.get(kind), f"{param}.{kind}")
     url = checks.text(checks.mapping(given.get("image_url"), param, 8).get("url"), param)
     if not url.startswith("data:image/"):
         # Whoever opens the conversation would tell that address that they do.

@@ -27,7 +27,8 @@ export async function record() {
   return { file: done, stop: () => recorder.state === "inactive" || recorder.stop() };
 }
 
-async function asWav(blob) {
+// A sound as most models take it.
+export async function asWav(blob) {
   const heard = await decoded(blob, RATE);
   return new File([wav(mono(heard), RATE)], "recording.wav", { type: "audio/wav" });
 }

@@ -165,6 +165,8 @@ def test_under_transformers_the_same_is_seen(client: OpenAI, seeing: RunningServ
         assert first.token == second.token
         assert abs(first.logprob - second.logprob) < 1e-3
     assert seeing.model("eyes")["engine"] == "transformers"
+    for name in ("eyes", "pocket"):
+        assert seeing.model(name)["input_modalities"] == ["text", "image"]
 
 
 def test_under_transformers_pictures_stream_beside_texts(client: OpenAI) -> None:

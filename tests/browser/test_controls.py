@@ -145,7 +145,7 @@ def test_reasoning_is_folded(page: Page, model: Model) -> None:
 
 def test_a_picture_goes_with_the_question(open_page: Callable[..., Page]) -> None:
     page = open_page("echo-eyes")
-    page.locator("#picture-file").set_input_files([drawn(3000, 1500)])
+    page.locator("#attached-file").set_input_files([drawn(3000, 1500)])
     thumb = page.get_by_alt_text("Picture 1")
     expect(thumb).to_be_visible()
     size = thumb.evaluate("image => image.decode().then(() => [image.naturalWidth])")
@@ -185,7 +185,7 @@ def test_what_is_no_picture_is_said_and_a_blind_model_takes_none(
     page = open_page("echo-eyes")
     file = tmp_path / "notes.png"
     file.write_text("no picture")
-    page.locator("#picture-file").set_input_files(file)
+    page.locator("#attached-file").set_input_files(file)
     expect(page.locator("#notice")).to_contain_text("notes.png is no picture")
     page.select_option("#model", "echo")
     expect(page.get_by_role("button", name="Add a picture")).to_be_hidden()

@@ -72,7 +72,7 @@ def prompt_tokens(page: Page, picture: bool) -> int:
     page.locator("#model option[value='eyes']").wait_for(state="attached")
     page.get_by_label("Maximum tokens").fill("8")
     if picture:
-        page.locator("#picture-file").set_input_files([drawn()])
+        page.locator("#attached-file").set_input_files([drawn()])
         expect(page.get_by_alt_text("Picture 1")).to_be_visible()
     ask(page, "What is it?")
     expect(page.locator(".turn.answer:not([aria-busy])")).to_have_count(1, timeout=LOADED)

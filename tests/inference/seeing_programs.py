@@ -53,14 +53,14 @@ def inputs(pictures: Sequence[Media]) -> dict[str, Any]:
     found: dict[str, Any] = {"tools": [], "kwargs": {}}
     found["messages"] = [{"role": "user", "content": parts}]
     if pictures:
-        found |= {"pictures": pictures, "fields": [f"picture {i}" for i in range(len(pictures))]}
+        found |= {"files": pictures, "fields": [f"picture {i}" for i in range(len(pictures))]}
     return found
 
 
 def begin(program: TextProgram, key: int, asked: Mapping[str, Any]) -> int:
     """Ask as the engine does; the number of tokens of the prompt."""
     read = program.prepare(Call("prompt", asked))
-    more = {name: asked[name] for name in ("pictures", "fields") if name in asked}
+    more = {name: asked[name] for name in ("files", "fields") if name in asked}
     program.begin(key, Call("", {"ids": read["ids"], "text": read["text"], **more}, GREEDY))
     return len(read["ids"])
 
@@ -113,7 +113,7 @@ def seeing(folder: Path) -> None:
     program.begin(10, Call("", {**inputs(pictures["red"]), "ids": [1], "text": "x"}, GREEDY))
     begin(program, 11, inputs(pictures["red"]))
     program.drop(10)
-    say("dropped", [finished(program, [11])[11] == together[1], program._seeing == {}])
+    say("dropped", [finished(program, [11])[11] == together[1], program._perceiving == {}])
     broken = {**inputs(pictures["red"]), "ids": [1], "text": "no place for it"}
     program.begin(12, Call("", broken, GREEDY))
     say("no place", finished(program, [12])[12])

@@ -51,3 +51,51 @@ def test_cause_of_a_failed_load_is_found_in_the_log(tmp_path: Path, log: str, ca
     assert cause in found
     assert bool(found) == bool(cause)
     assert child.last_error(tmp_path / "none") == ""
+
+
+# In a process of its own, as an engine's process is: what it prints is its log.
+WORKERS = """
+import multiprocessing, os, sys
+from inference.engines import child
+from vllm.v1.executor.multiproc_executor import UnreadyWorkerProcHandle, WorkerProc
+
+def work(end, ready):
+    if end == "failed":
+        ready.send({"status": "FAILED"})
+        sys.exit(1)
+    os.kill(os.getpid(), int(end))
+
+child.tell_of_workers()
+context = multiprocessing.get_context("fork")
+for end in sys.argv[1:]:
+    os.dup2(os.open(f"{end}.log", os.O_WRONLY | os.O_CREAT), 2)
+    ours, theirs = context.Pipe(duplex=False)
+    worker = context.Process(target=work, args=(end, theirs), name="VllmWorker-1")
+    worker.start()
+    theirs.close()
+    try:
+        WorkerProc.wait_for_ready([UnreadyWorkerProcHandle(worker, 1, ours)])
+    except Exception as error:
+        print(f"Exception: {error}", file=sys.stderr, flush=True)
+"""
+
+
+@pytest.mark.engine
+def test_a_worker_that_was_killed_while_it_loaded_is_told(tmp_path: Path) -> None:
+    killed = {"9": True, "15": False, "failed": False}
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WORKERS, *killed]
+    subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True, timeout=200)
+    for end, expected in killed.items():
+        log = tmp_path / f"{end}.log"
+        assert "WorkerProc initialization failed" in log.read_text()
+        assert child.worker_was_killed(log) is expected
+
+
+def test_only_a_log_that_says_so_tells_of_a_killed_worker(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert not child.worker_was_killed(log)
+    log.write_text("(EngineCore) ERROR Worker proc VllmWorker-1 died (exit code: -11)\n")
+    assert not child.worker_was_killed(log)
+    log.write_text("before\nWorker proc VllmWorker-1 was killed\nafter\n")
+    assert child.worker_was_killed(log)

@@ -187,6 +187,13 @@ def test_what_vllm_says_of_memory_is_understood(said: str) -> None:
     assert isinstance(load_error("Failed core proc(s): {'EngineCore': 1}"), LoadFailed)
 
 
+def test_a_worker_that_was_killed_counts_as_out_of_memory() -> None:
+    """Where a model is on several devices, vLLM names the engine's failure and not the worker's."""
+    cause = "WorkerProc initialization failed due to an exception in a background process."
+    assert isinstance(load_error(cause), LoadFailed)
+    assert isinstance(load_error(cause, killed=True), OutOfMemory)
+
+
 SLOW_IN_BF16 = dataclasses.replace(cpu(16), dtype="float32")
 
 

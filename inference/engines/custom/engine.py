@@ -11,7 +11,8 @@ from typing import Any
 from inference import jail
 from inference.catalogue import ModelCard
 from inference.engines.base import Engine, Prepared, Resources
-from inference.engines.custom import chat, folder
+from inference.engines.custom import chat, folder, hub_line
+from inference.engines.custom.hub_proxy import HubProxy, certificates
 from inference.engines.custom.program import IDLE
 from inference.engines.custom.watch import Taken, taken
 from inference.engines.messages import Load
@@ -44,14 +45,36 @@ WATCH_SECONDS = 0.25
 IDLE_CPU_SECONDS = 10.0
 
 
-def jailed(name: str, log: Path, inside: jail.Jail) -> Supervisor:
-    """A worker for custom code, not yet started."""
-    limit = inside.limits.output_bytes
-    return Supervisor(name, log, prefix=jail.prefix(inside), env=jail.OUTSIDE, max_bytes=limit)
+class JailedWorker(Supervisor):
+    """A worker for custom code; `hub` is the address of the Hub where the code may reach that."""
+
+    def __init__(
+        self, name: str, log: Path, limits: jail.Limits, shown: Mapping[str, Path], hub: str
+    ) -> None:
+        self._proxy = HubProxy(hub) if hub else None
+        environment = {**folder.environment()}
+        if self._proxy is not None:
+            shown = {**shown, **certificates(), hub_line.SOCKET: self._proxy.path}
+            environment |= hub_line.environment(hub)
+        inside = jail.Jail(limits, shown, environment=environment)
+        limit = limits.output_bytes
+        super().__init__(name, log, prefix=jail.prefix(inside), env=jail.OUTSIDE, max_bytes=limit)
+
+    async def start(self, load: Load) -> Mapping[str, Any]:
+        """Open the way to the Hub first."""
+        if self._proxy is not None:
+            await self._proxy.start()
+        return await super().start(load)
+
+    async def stop(self) -> None:
+        """Close it last."""
+        await super().stop()
+        if self._proxy is not None:
+            await self._proxy.stop()
 
 
 class CustomEngine(Engine):
-    """`engine_args`: `network` (granted by staff), `run` (its signature), `memory_bytes`.
+    """`engine_args`: `network` (the Hub, granted by staff), `run` (its signature), `memory_bytes`.
 
     Whatever the code does wrong is CustomCodeFailed for the call that it did it to, and stands with
     its traceback in the model's folder.
@@ -63,16 +86,17 @@ class CustomEngine(Engine):
         self._folder = Path(resources.source)
         self._log = resources.log
         self._limits = resources.limits
-        self._worker = jailed(card.id, resources.log, self._jail()) if not jail.problem() else None
+        self._worker = self._jailed(resources.hub) if not jail.problem() else None
         self._signature = Signature()
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading = True
         self._stopped = False
 
-    def _jail(self) -> jail.Jail:
+    def _jailed(self, hub: str) -> JailedWorker:
         shown = folder.shown(self._folder)
-        return jail.Jail(self._limits, shown, {}, self._network, folder.environment())
+        hub = hub if self._network else ""
+        return JailedWorker(self._card.id, self._log, self._limits, shown, hub)
 
     @property
     def _network(self) -> bool:

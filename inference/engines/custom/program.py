@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from inference.engines.custom import hub_line
 from inference.engines.custom.hints import signature_of
 from inference.engines.custom.values import answer, argument
 from inference.engines.program import Call, Last
@@ -32,6 +34,8 @@ class CustomProgram:
 
     def load(self) -> Mapping[str, Any]:
         """Run the code from top to bottom, then its `load`. Tracebacks go to the log."""
+        if os.path.exists(hub_line.SOCKET):
+            hub_line.open_line()
         self._code = _module()
         for name in ("load", "run"):
             if not callable(getattr(self._code, name, None)):

@@ -8,10 +8,10 @@ from typing import Any
 
 from inference.engines.loading import Loading, check_repository
 from inference.engines.program import Call
-from inference.engines.text.eyes import Eyes, processor_of
 from inference.engines.text.generator import Generator, Question
 from inference.engines.text.prompts import Prompts
 from inference.engines.text.sampling import Sampling
+from inference.engines.text.senses import Senses, processor_of
 from inference.engines.text.structures import Structures
 from inference.errors import InvalidRequest, UnsupportedParameter
 
@@ -23,7 +23,7 @@ CONTEXT = 2048
 class TextProgram:
     """A model that goes on with text, with its tokenizer; `loading` are the fields of `Loading`.
 
-    One that takes pictures beside text is loaded with its eyes and its processor.
+    One that takes pictures or sounds beside text is loaded with its processor.
 
     `budget` is for the KV cache, in bytes (0: no bound).
     """
@@ -33,12 +33,12 @@ class TextProgram:
         self._context = context
         self._max_rows = max_rows
         self._budget = budget
-        self._eyes: Eyes | None = None
-        self._seeing: dict[int, Question] = {}
+        self._senses: Senses | None = None
+        self._perceiving: dict[int, Question] = {}
 
     def load(self) -> Mapping[str, Any]:
         """Tokenizer, template, then the weights."""
-        from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM, AutoTokenizer
 
         loading = self._loading
         check_repository(loading)
@@ -46,12 +46,12 @@ class TextProgram:
         processor = processor_of(loading)
         self._prompts = Prompts(tokenizer, getattr(processor, "chat_template", None))
         self._prompts.try_out()
-        auto = AutoModelForCausalLM if processor is None else AutoModelForImageTextToText
+        auto = AutoModelForCausalLM if processor is None else AutoModelForMultimodalLM
         model = auto.from_pretrained(loading.source, **loading.weights())
         self.model = model.eval()
         if processor is not None:
             self._prompts.look_for_parts()
-            self._eyes = Eyes(processor, model.dtype, loading.device)
+            self._senses = Senses(processor, model.dtype, loading.device)
         return self._ready(self.model, tokenizer)
 
     def _ready(self, model: Any, tokenizer: Any) -> Mapping[str, Any]:
@@ -71,7 +71,16 @@ class TextProgram:
             "model_type": config.model_type,
             "defaults": _defaults(model.generation_config),
             "chat": self._prompts.has_template,
-            "pictures": self._prompts.in_parts,
+            **self._takes(),
+        }
+
+    def _takes(self) -> dict[str, Any]:
+        """What has a place in a message beside text; `window`: seconds of a sound that it hears."""
+        senses = self._senses if self._prompts.in_parts else None
+        return {
+            "pictures": senses is not None and senses.sees,
+            "sounds": senses is not None and senses.hears,
+            "window": senses.window if senses is not None else None,
         }
 
     # --- on the preparing thread -----------------------------------------------------------------
@@ -87,8 +96,8 @@ class TextProgram:
             return {"text": self._prompts.text(asked["ids"])}
         if asked.get("messages") is not None:
             text = self._prompts.chat(asked["messages"], asked["tools"], asked["kwargs"])
-            if self._eyes is not None and asked.get("pictures"):
-                ids = self._eyes.read(text, asked["pictures"], asked["fields"])[0]
+            if self._senses is not None and asked.get("files"):
+                ids = self._senses.read(text, asked["files"], asked["fields"])[0]
             else:
                 ids = self._prompts.tokens(text, special=bool(asked.get("special")))
         elif isinstance(asked["prompt"], str):
@@ -112,22 +121,22 @@ class TextProgram:
         """Take a prompt up; `inputs` has its tokens and those of an answer that goes on."""
         sampling = Sampling(**call.parameters)
         question = Question(key, call.inputs["ids"], call.inputs.get("said") or [], sampling)
-        if self._eyes is not None and call.inputs.get("pictures"):
-            self._seeing[key] = question
-            self._eyes.begin(key, call.inputs)
+        if self._senses is not None and call.inputs.get("files"):
+            self._perceiving[key] = question
+            self._senses.begin(key, call.inputs)
         else:
             self._generator.add(question)
 
     def step(self) -> Iterable[tuple[int, Any]]:
         """One more token of each answer."""
-        return [*self._look(), *self._generator.step()]
+        return [*self._perceive(), *self._generator.step()]
 
-    def _look(self) -> Iterable[tuple[int, Any]]:
-        """Let those go on whose pictures have been seen; what could not be seen ends."""
-        if self._eyes is None:
+    def _perceive(self) -> Iterable[tuple[int, Any]]:
+        """Let those go on whose pictures and sounds are ready; what could not be read ends."""
+        if self._senses is None:
             return
-        for key, seen in self._eyes.looked(patient=self._generator.is_idle):
-            question = self._seeing.pop(key)
+        for key, seen in self._senses.perceived(patient=self._generator.is_idle):
+            question = self._perceiving.pop(key)
             if isinstance(seen, Exception):
                 yield key, seen
             else:
@@ -136,8 +145,8 @@ class TextProgram:
 
     def drop(self, key: int) -> None:
         """Nobody reads this answer any more."""
-        if self._seeing.pop(key, None) is not None and self._eyes is not None:
-            self._eyes.drop(key)
+        if self._perceiving.pop(key, None) is not None and self._senses is not None:
+            self._senses.drop(key)
         self._generator.drop(key)
 
     def parts(self, call: Call) -> None:

@@ -213,6 +213,8 @@ def _models() -> dict[str, Schema]:
         "default": FLAG,
         "aliases": _list(TEXT),
         "capabilities": _list(TEXT),
+        "input_modalities": _list(_enum("text", "image", "audio"))
+        | {"description": "What a message to it may hold; empty where there is no chat."},
         "supported_parameters": _list(TEXT),
         "revision": nullable(TEXT) | {"description": "The commit of a model from the Hub."},
         "placement": nullable(_all(placement)),

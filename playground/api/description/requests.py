@@ -30,7 +30,6 @@ Schema = dict[str, Any]
 
 NAME: Schema = {"type": "string", "pattern": f"^{structured.NAME.pattern}$"}
 FREE: Schema = {"type": "object", "description": "A JSON Schema, bounded and self-contained."}
-PICTURE = f"^{messages.PICTURE.pattern}$"
 TOKEN_ID: Schema = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 
 
@@ -349,13 +348,15 @@ def _assistant() -> list[Schema]:
 def parts() -> dict[str, Schema]:
     """The components that bodies refer to."""
     detail = {"enum": ["auto", "low", "high", "original", None]}
-    address: Schema = {"type": "string", "pattern": PICTURE}
+    address: Schema = {"type": "string", "pattern": f"^{messages.PICTURE.pattern}$"}
     if settings.REMOTE_MEDIA:
         remote = _text(pictures.MAX_ADDRESS) | {"pattern": "^https?://"}
         address = {"anyOf": [address, remote]}
     picture = _object({"url": address, "detail": detail}, ["url"], maxProperties=8)
     text = {"anyOf": [{"type": "string"}, _array(ref("TextPart"), messages.MAX_PARTS, 1)]}
-    mixed = {"anyOf": [ref("TextPart"), ref("ImagePart")]}
+    base64: Schema = {"type": "string", "pattern": f"^{messages.SOUND.pattern}$"}
+    sound: dict[str, Schema] = {"data": base64, "format": {"enum": list(messages.SOUND_FORMATS)}}
+    mixed = {"anyOf": [ref("TextPart"), ref("ImagePart"), ref("AudioPart")]}
     shown = {"anyOf": [{"type": "string"}, _array(mixed, messages.MAX_PARTS, 1)]}
     called = _object({"name": NAME, "arguments": _text()}, ["name", "arguments"], maxProperties=8)
     function = {
@@ -380,6 +381,7 @@ def parts() -> dict[str, Schema]:
         "TextPart": {"anyOf": [_part("text", _text()), _part("refusal", _text())]},
         "ImagePart": _part("image_url", picture)
         | {"description": "A picture inside the request, or its address where the server fetches."},
+        "AudioPart": _part("input_audio", _object(sound, list(sound), maxProperties=8)),
         "ToolCall": _object(
             {"id": _text(256), "type": {"const": "function"}, "function": ref("CalledFunction")},
             ["id", "function"],

@@ -19,6 +19,8 @@ MAX_CALLS = 128
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 # Pictures inside the request. Addresses make this server fetch what they name: `..pictures`.
 PICTURE = re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
+SOUND = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+SOUND_FORMATS = ("wav", "mp3")
 
 
 def messages(value: Any, param: str) -> tuple[Message, ...]:
@@ -80,8 +82,8 @@ def _part(value: Any, param: str, role: str) -> dict[str, Any]:
     kind = checks.one_of(given.get("type"), f"{param}.type", PARTS)
     if kind not in given:
         checks.missing(f"{param}.{kind}")
-    if kind == "image_url" and role != "user":
-        checks.bad(f"{param}.type", "only messages of the user may hold pictures.")
+    if kind in ("image_url", "input_audio") and role != "user":
+        checks.bad(f"{param}.type", "only messages of the user may hold pictures and sounds.")
     return PARTS[kind](given[kind], f"{param}.{kind}")
 
 
@@ -104,15 +106,28 @@ def _picture(value: Any, param: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": found}
 
 
+def sound(value: Any, param: str) -> dict[str, Any]:
+    """A sound inside the request, as OpenAI has it."""
+    given = checks.mapping(value, param, 8)
+    for key in ("data", "format"):
+        if key not in given:
+            checks.missing(f"{param}.{key}")
+    form = checks.one_of(given["format"], f"{param}.format", SOUND_FORMATS)
+    data = checks.text(given["data"], f"{param}.data", shortest=1)
+    if not SOUND.fullmatch(data):
+        checks.bad(f"{param}.data", "expected a WAV or MP3 in base64.")
+    return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
+
+
 def _unsupported_part(value: Any, param: str) -> dict[str, Any]:
-    raise UnsupportedParameter("This server takes no sound and no files in messages.", param)
+    raise UnsupportedParameter("This server takes no files in messages.", param)
 
 
 PARTS: Mapping[str, Callable[[Any, str], dict[str, Any]]] = {
     "text": _text_part,
     "refusal": _text_part,
     "image_url": _picture,
-    "input_audio": _unsupported_part,
+    "input_audio": sound,
     "file": _unsupported_part,
 }
 

@@ -20,7 +20,7 @@ from inference.errors import (
     UnsafeFormat,
     UnsupportedModel,
 )
-from inference.found import card_of, files_of
+from inference.found import card_of, files_of, weights_of
 from inference.hub import Found, is_id, look_up
 from inference.known import transformers_classes, vllm_tasks
 from inference.service import InferenceService
@@ -214,6 +214,7 @@ def test_one_cut_of_the_weights_is_taken() -> None:
     [
         ("text-generation", "LlamaForCausalLM", "text-generation"),
         ("image-text-to-text", "Qwen2VLForConditionalGeneration", "text-generation"),
+        ("audio-text-to-text", "Qwen2AudioForConditionalGeneration", "text-generation"),
         ("sentence-similarity", "BertModel", "embedding"),
         ("feature-extraction", "LlamaModel", "embedding"),
         ("", "LlamaForCausalLM", "text-generation"),
@@ -250,6 +251,25 @@ def test_whoever_sees_and_speaks_is_chatted_with_under_transformers_too() -> Non
         one = found({WEIGHTS: 1}, pipeline_tag="image-text-to-text", config=config)
         card = card_of(one, {}, known)
         assert (card.task, card.engine) == (task, "transformers")
+
+
+@pytest.mark.parametrize(
+    ("config", "ears"),
+    [
+        ({"audio_config": {}}, True),
+        ({"audio_model_id": "openai/whisper-small"}, True),
+        ({"encoder_config": {}, "projector_config": {}}, True),
+        ({"vision_config": {}}, False),
+    ],
+)
+def test_whoever_hears_and_speaks_is_chatted_with(config: dict[str, Any], ears: bool) -> None:
+    kind = "Qwen2AudioForConditionalGeneration"
+    given = {"architectures": [kind], **config}
+    one = found({WEIGHTS: 1}, pipeline_tag="audio-text-to-text", config=given)
+    assert weights_of(one).sounds is ears
+    if ears:
+        card = card_of(one, {}, transformers_classes())
+        assert (card.task, card.engine) == ("text-generation", "transformers")
 
 
 def test_engines_tables_are_read() -> None:
