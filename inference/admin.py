@@ -19,7 +19,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from inference.admin_form import CardForm, FindForm, ImportForm
+from inference.admin_form import CardForm, FindForm, ImportForm, verdicts
 from inference.catalogue import CardError
 from inference.errors import InferenceError, ModelNotFound
 from inference.examining import Fit
@@ -161,12 +161,14 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         form = ImportForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
             try:
-                by = request.user.pk or 0
-                added, changed = CatalogueRow.objects.from_toml(form.cleaned_data["text"], by)
+                by, text = request.user.pk or 0, form.cleaned_data["text"]
+                done = CatalogueRow.objects.from_toml(text, by, verdicts)
             except ValidationError as error:
                 form.add_error(None, error)
             else:
-                messages.success(request, f"{added} added, {changed} changed.")
+                messages.success(request, f"{done.added} added, {done.changed} changed.")
+                for words in done.warnings:
+                    messages.warning(request, words)
                 return redirect(reverse(f"{OPEN}changelist"))
         return self._page(request, "import", "Import", form=form)
 

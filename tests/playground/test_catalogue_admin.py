@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.core.exceptions import ValidationError
 from django.test import Client
 
+from inference import ModelCard, Verdict
 from inference.models import CatalogueRow
 from playground.catalogue.models import ModelRequest
 
@@ -136,6 +139,44 @@ def test_import_changes_only_what_is_named_and_all_or_nothing(staff: Client) -> 
     row = CatalogueRow.objects.get(id="pocket")
     assert row.notes == "ours" and row.max_num_seqs == before.max_num_seqs
     assert CatalogueRow.objects.get(id="new").engine == "echo"
+
+
+def test_cards_that_do_not_fit_are_refused_and_nothing_is_imported() -> None:
+    text = "".join(
+        f'[[model]]\nid = "{name}"\nsource = "lab/{name}"\n' for name in ("small", "large", "odd")
+    )
+    known = '[[model]]\nid = "pocket"\nnotes = "ours"\n'
+    by = User.objects.create_user("boss").pk
+    asked: list[str] = []
+
+    def say(**said: Verdict) -> Callable[[Sequence[ModelCard]], list[Verdict]]:
+        def verdicts(cards: Sequence[ModelCard]) -> list[Verdict]:
+            # Nothing is written yet, and nobody else is kept from writing.
+            assert not CatalogueRow.objects.filter(id="small").exists()
+            asked.extend(card.id for card in cards)
+            return [said.get(card.id, Verdict()) for card in cards]
+
+        return verdicts
+
+    refused = {"large": Verdict("source", "It needs 9 GiB."), "odd": Verdict("task", "It chats.")}
+    with pytest.raises(ValidationError) as caught:
+        CatalogueRow.objects.from_toml(known + text, by, say(**refused))
+    assert caught.value.messages == ["large, source: It needs 9 GiB.", "odd, task: It chats."]
+    # Notes decide nothing.
+    assert asked == ["small", "large", "odd"]
+    assert CatalogueRow.objects.get(id="pocket").notes != "ours"
+    assert not LogEntry.objects.exists()
+
+    unseen = say(large=Verdict(words="The Hub does not answer."))
+    done = CatalogueRow.objects.from_toml(known + text, by, unseen)
+    assert (done.added, done.changed) == (3, 1)
+    assert done.warnings == ("large: The Hub does not answer.",)
+    assert CatalogueRow.objects.get(id="pocket").notes == "ours"
+    assert LogEntry.objects.filter(change_message="imported").count() == 4
+    del asked[:]
+    longer = '[[model]]\nid = "small"\nmax_model_len = 64\n'
+    CatalogueRow.objects.from_toml(known + longer, by, say())
+    assert asked == ["small"]
 
 
 def test_each_page_wants_its_permission(staff: Client) -> None:
