@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any
 
 # From what nobody notices to the longest wait that is promised by default. Each is a line for each
-# model, and writing one takes 10 to 20 µs.
+# model.
 WAITS = (1.0, 15.0, 60.0, 300.0, 1200.0)
 FIRST_TOKENS = (0.1, 0.25, 0.5, 1.0, 2.5, 15.0, 120.0)
 # The columns of a usage record, by what Prometheus calls them.

@@ -45,7 +45,7 @@ class Snapshot:
 
 
 class Figures(Collector):
-    """A snapshot beside what was counted until now; `prometheus_client` writes it down."""
+    """A snapshot beside what was counted until now; `text` writes it down."""
 
     # Memory, CPU time and open files of the server's own process.
     _process = ProcessCollector(registry=CollectorRegistry())
