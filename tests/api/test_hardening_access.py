@@ -57,6 +57,7 @@ ASKED = (
 
 
 # A1
+@pytest.mark.database
 @pytest.mark.parametrize("path", ASKED)
 def test_nothing_is_open_without_a_key(guarded: RunningServer, path: str) -> None:
     for method in METHODS:
@@ -134,6 +135,7 @@ def raw(server: RunningServer, head: str, body: str = "") -> str:
     return said.decode(errors="replace")
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1:1@evil", "a b", "[::1", "x" * 5000])
 def test_pages_know_their_own_host_only(server: RunningServer, host: str) -> None:
     said = raw(server, f"GET /admin/login/ HTTP/1.1\r\nHost: {host}")
@@ -141,6 +143,7 @@ def test_pages_know_their_own_host_only(server: RunningServer, host: str) -> Non
     assert host not in said.partition("\r\n\r\n")[0]
 
 
+@pytest.mark.database
 def test_paths_and_proxies_play_no_tricks(open_server: RunningServer) -> None:
     tricks = {
         "Daphne-Root-Path: /v1/models": ("/healthz/../secret", "404"),
@@ -206,6 +209,7 @@ ODD_KEYS = (
 )  # fmt: skip
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("odd", ODD_KEYS, ids=range(len(ODD_KEYS)))
 def test_an_odd_key_is_a_wrong_key(guarded: RunningServer, odd: str) -> None:
     headers = {"authorization": b"Bearer " + odd.encode()}
@@ -214,6 +218,7 @@ def test_an_odd_key_is_a_wrong_key(guarded: RunningServer, odd: str) -> None:
     assert len(odd) < 9 or odd not in response.text + guarded.log.read_text()
 
 
+@pytest.mark.database
 def test_a_key_of_a_megabyte_is_cut_off(guarded: RunningServer) -> None:
     try:
         said = raw(guarded, f"GET /v1/models HTTP/1.1\r\nAuthorization: Bearer {'k' * 2**20}")
@@ -250,6 +255,7 @@ def test_ten_thousand_wrong_keys_hold_nobody_up(guarded: RunningServer, key: str
         assert good.status_code == 200 and time.perf_counter() - started < 1
 
 
+@pytest.mark.database
 def test_no_log_holds_a_key(guarded: RunningServer) -> None:
     fresh = make_key(guarded, f"logged-{secrets.token_hex(4)}")
     headers = {"authorization": f"Bearer {fresh}"}
