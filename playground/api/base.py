@@ -147,8 +147,10 @@ class ApiView(APIView):
         return Allowance(limit, max(0, limit - share.taken), share.free_in)
 
     def service_headers(self, elapsed_ms: int) -> dict[str, str]:
-        """What users of OpenAI put into their bug reports. The id is ours, never the caller's."""
+        """What users of OpenAI put into their bug reports, the id ours and never the caller's; and
+        that no browser takes an answer for anything else than its content type says."""
         return {
+            "x-content-type-options": "nosniff",
             "x-request-id": f"req_{self.request_id}",
             "openai-processing-ms": str(elapsed_ms),
             "openai-version": "2020-10-01",

@@ -197,7 +197,7 @@ SENT = (
 
 def assert_text(page: httpx.Response) -> None:
     """The evil name is there, and nowhere as markup."""
-    assert "<img" not in page.text.replace("<img/>", ""), page.url
+    assert "<img/" not in page.text, page.url
     told = html.unescape(page.text).replace("\\u003C", "<").replace("\\u003E", ">")
     assert "<img/src=x" in told.replace('\\"', '"'), page.url
 
