@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inference.catalogue import CardError, ModelCard, card_of, table_of
     from inference.examining import Fit, Verdict
     from inference.service import InferenceService, get_service
-    from inference.status import ModelStatus, Overview, Queued, Waiting
+    from inference.status import ModelStatus, Overview, Queued, Waiting, in_figures
 
 # Opened when somebody enters: the children of engines live in this package too, and have no use for
 # the service, nor time to import it.
@@ -32,6 +32,7 @@ _ROOMS = {
     "Waiting": "status",
     "card_of": "catalogue",
     "get_service": "service",
+    "in_figures": "status",
     "table_of": "catalogue",
 }
 
@@ -51,6 +52,7 @@ __all__ = [
     "custom",
     "errors",
     "get_service",
+    "in_figures",
     "requests",
     "table_of",
 ]

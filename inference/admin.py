@@ -25,7 +25,7 @@ from inference.errors import InferenceError, ModelNotFound
 from inference.examining import Fit
 from inference.models import CatalogueRow
 from inference.service import get_service
-from inference.status import ModelStatus
+from inference.status import ModelStatus, in_figures
 from inference.switch_page import tables
 
 # Each button, and what it does.
@@ -292,9 +292,9 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         on = "" if place.devices == 1 else f", {place.devices} devices"
         words = [f"{place.rung} ({place.engine}{on})"]
         if status.tokens_per_second:
-            words.append(f"{status.tokens_per_second:.3g} tokens/s")
+            words.append(f"{in_figures(status.tokens_per_second)} tokens/s")
         elif place.tokens_per_second:
-            words.append(f"about {place.tokens_per_second:.3g} tokens/s")
+            words.append(f"about {in_figures(place.tokens_per_second)} tokens/s")
         if status.load_seconds is not None:
             words.append(f"load {status.load_seconds:.1f} s")
         return format_html('<span title="{}">{}</span>', place.quality, ", ".join(words))
