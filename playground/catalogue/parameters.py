@@ -87,4 +87,6 @@ def default_words(schema: Mapping[str, Any]) -> str:
     default = schema.get("default")
     if default is None:
         return ""
+    if isinstance(default, float):
+        return f"{default:g}"
     return default if isinstance(default, str) else json.dumps(default)
