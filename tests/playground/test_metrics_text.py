@@ -71,6 +71,29 @@ def test_both_formats_are_the_librarys(made: Figures) -> None:
         assert encode(Fixed(without), kind) == library(Fixed(without))
 
 
+def test_what_is_kept_from_the_last_look_is_what_holds_now() -> None:
+    counts = Counts()
+    row = {"model": "a", "outcome": "finished", "prompt_tokens": 1, "completion_tokens": 2}
+    row |= {"cached_tokens": 0, "device_seconds": 0.5, "queue_seconds": 0.5}
+    models = frozenset({"a", "b"})
+
+    def told() -> bytes:
+        overview = Overview((), (), (), ())
+        return encode(Figures(Snapshot(overview, True, models, (), 0), counts), PLAIN)
+
+    for count in (1, 2):
+        counts.add(row, None)
+        counts.add({**row, "model": "b", "outcome": "failed"}, 0.2)
+        for _ in range(2):
+            text = told().decode()
+            assert f'llms_requests_total{{model="a",outcome="finished"}} {count}.0' in text
+            assert f'llms_requests_total{{model="b",outcome="failed"}} {count}.0' in text
+            assert f'llms_tokens_total{{model="a",of="completion"}} {2 * count}.0' in text
+            assert f'llms_time_to_first_token_seconds_count{{model="b"}} {count}.0' in text
+    models = frozenset({"b"})
+    assert b'model="a"' not in told()
+
+
 def test_whoever_asks_gets_what_it_reads() -> None:
     prometheus = (
         "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
