@@ -196,8 +196,10 @@ async def mixed(asking: Asking, count: int, at_once: int, note: Callable[[Call],
 
 
 # R12
-@pytest.mark.database
-@pytest.mark.parametrize("count", [600, pytest.param(10_000, marks=pytest.mark.slow)])
+LONG_RUN = (pytest.mark.slow, pytest.mark.database)
+
+
+@pytest.mark.parametrize("count", [600, pytest.param(10_000, marks=LONG_RUN)])
 @pytest.mark.timeout(900)
 def test_usage_is_what_clients_received(make_server: MakeServer, count: int) -> None:
     """Mixed requests with retries and cancels; each token of every stream is looked at."""
@@ -229,7 +231,6 @@ def settle(calls: list[Call], found: list[dict[str, Any]]) -> None:
 
 
 # R12
-@pytest.mark.database
 @pytest.mark.timeout(300)
 def test_kill_9_in_a_crowd_loses_at_most_the_last_second(make_server: MakeServer) -> None:
     server = make_server({"CATALOGUE": str(CATALOGUE), "QUEUE_LIMIT": "1000"})
