@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inference import checkup, custom, errors, requests
     from inference.answer import Answer
-    from inference.catalogue import CardError, ModelCard
-    from inference.examining import Fit
+    from inference.catalogue import CardError, ModelCard, card_of, table_of
+    from inference.examining import Fit, Verdict
     from inference.service import InferenceService, get_service
-    from inference.status import ModelStatus, Overview, Queued, Waiting
+    from inference.status import ModelStatus, Overview, Queued, Waiting, in_figures
 
 # Opened when somebody enters: the children of engines live in this package too, and have no use for
 # the service, nor time to import it.
@@ -28,8 +28,12 @@ _ROOMS = {
     "ModelStatus": "status",
     "Overview": "status",
     "Queued": "status",
+    "Verdict": "examining",
     "Waiting": "status",
+    "card_of": "catalogue",
     "get_service": "service",
+    "in_figures": "status",
+    "table_of": "catalogue",
 }
 
 __all__ = [
@@ -41,12 +45,16 @@ __all__ = [
     "ModelStatus",
     "Overview",
     "Queued",
+    "Verdict",
     "Waiting",
+    "card_of",
     "checkup",
     "custom",
     "errors",
     "get_service",
+    "in_figures",
     "requests",
+    "table_of",
 ]
 
 

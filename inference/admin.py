@@ -19,13 +19,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from inference.admin_form import CardForm, FindForm, ImportForm
+from inference.admin_form import CardForm, FindForm, ImportForm, verdicts
 from inference.catalogue import CardError
 from inference.errors import InferenceError, ModelNotFound
 from inference.examining import Fit
 from inference.models import CatalogueRow
 from inference.service import get_service
-from inference.status import ModelStatus
+from inference.status import ModelStatus, in_figures
 from inference.switch_page import tables
 
 # Each button, and what it does.
@@ -161,12 +161,14 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         form = ImportForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
             try:
-                by = request.user.pk or 0
-                added, changed = CatalogueRow.objects.from_toml(form.cleaned_data["text"], by)
+                by, text = request.user.pk or 0, form.cleaned_data["text"]
+                done = CatalogueRow.objects.from_toml(text, by, verdicts)
             except ValidationError as error:
                 form.add_error(None, error)
             else:
-                messages.success(request, f"{added} added, {changed} changed.")
+                messages.success(request, f"{done.added} added, {done.changed} changed.")
+                for words in done.warnings:
+                    messages.warning(request, words)
                 return redirect(reverse(f"{OPEN}changelist"))
         return self._page(request, "import", "Import", form=form)
 
@@ -290,9 +292,9 @@ class CatalogueRowAdmin(admin.ModelAdmin):
         on = "" if place.devices == 1 else f", {place.devices} devices"
         words = [f"{place.rung} ({place.engine}{on})"]
         if status.tokens_per_second:
-            words.append(f"{status.tokens_per_second:.3g} tokens/s")
+            words.append(f"{in_figures(status.tokens_per_second)} tokens/s")
         elif place.tokens_per_second:
-            words.append(f"about {place.tokens_per_second:.3g} tokens/s")
+            words.append(f"about {in_figures(place.tokens_per_second)} tokens/s")
         if status.load_seconds is not None:
             words.append(f"load {status.load_seconds:.1f} s")
         return format_html('<span title="{}">{}</span>', place.quality, ", ".join(words))

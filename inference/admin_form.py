@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 
-from inference.catalogue import CardError
-from inference.errors import ModelUnavailable
+from inference.catalogue import DECIDING, ModelCard
+from inference.examining import Verdict
 from inference.models import CatalogueRow
 from inference.service import get_service
 
-# What decides whether and where a model runs. Notes may be changed while the Hub is away.
-DECIDING = frozenset(
-    {
-        "source",
-        "revision",
-        "task",
-        "engine",
-        "dtype",
-        "quantization",
-        "max_model_len",
-        "max_num_seqs",
-        "engine_args",
-        "rungs",
-        "trust_remote_code",
-    }
-)
 MAX_FILE_BYTES = 5 * 2**20
+
+
+def verdicts(cards: Sequence[ModelCard]) -> list[Verdict]:
+    """What the service says of cards; nothing where it was not started and knows no hardware."""
+    service = get_service()
+    if not service.devices:
+        return [Verdict() for _ in cards]
+    return async_to_sync(service.verdicts)(cards)
 
 
 class CardForm(forms.ModelForm):
@@ -44,15 +37,13 @@ class CardForm(forms.ModelForm):
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
-        service = get_service()
-        if self.errors or not DECIDING & set(self.changed_data) or not service.devices:
+        if self.errors or not self.decides:
             return
-        try:
-            async_to_sync(service.examine)(self.instance.card())
-        except CardError as error:
-            self.add_error(error.field if error.field in self.fields else None, str(error))
-        except ModelUnavailable as error:
-            self.warning = f"{error.message} Whether it fits is seen when it is loaded."
+        [verdict] = verdicts([self.instance.card()])
+        if verdict.field:
+            field = verdict.field if verdict.field in self.fields else None
+            self.add_error(field, verdict.words)
+        self.warning = verdict.words
 
     @property
     def decides(self) -> bool:

@@ -125,8 +125,22 @@ CARD_FIELDS = frozenset(f.name for f in fields(ModelCard)) - {
     "is_default",
     "unload_before",
 }
-
-
+# What decides whether and where a model runs. Notes may be changed while the Hub is away.
+DECIDING = frozenset(
+    {
+        "source",
+        "revision",
+        "task",
+        "engine",
+        "dtype",
+        "quantization",
+        "max_model_len",
+        "max_num_seqs",
+        "engine_args",
+        "rungs",
+        "trust_remote_code",
+    }
+)
 # What each field holds, and how that is said.
 KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(
@@ -220,6 +234,12 @@ def card_of(table: Mapping[str, Any]) -> ModelCard:
     card = ModelCard(**{**table, **lists})
     check_card(card)
     return card
+
+
+def table_of(card: ModelCard) -> dict[str, Any]:
+    """What `card_of` makes the card of again, as JSON and TOML can say it."""
+    found = {name: getattr(card, name) for name in CARD_FIELDS}
+    return {**found, "aliases": list(card.aliases), "rungs": list(card.rungs)}
 
 
 def _several(value: Any) -> Any:

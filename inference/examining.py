@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.catalogue import CardError, ModelCard, check_card
@@ -29,6 +31,8 @@ from inference.weights import local_folder
 # Vectors and scores are made of any model of text that vLLM has.
 OF_ANY = ("embedding", "rerank")
 NEEDS_NO_FILES = ("echo", "custom")
+# Cards of one import that are looked at together: each asks the Hub some things.
+AT_A_TIME = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,15 @@ class Fit:
     def toml(self) -> str:
         """The card as a catalogue in TOML has it."""
         return to_toml([self.card])
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a card cannot work, at its `field`; without one, what could not be seen about it. Empty
+    where all is well."""
+
+    field: str = ""
+    words: str = ""
 
 
 def check_names(card: ModelCard) -> None:
@@ -117,6 +130,24 @@ async def examine(card: ModelCard, library: Library, fitting: Fitting) -> Fit:
     )
     weights = fitting.known(card)
     return Fit(card, tuple(ways), weights.bytes if weights else 0, fetch)
+
+
+async def verdicts(cards: Sequence[ModelCard], library: Library, fitting: Fitting) -> list[Verdict]:
+    """What is to be said of each card, some at a time; nothing of theirs is fetched."""
+    turn = asyncio.Semaphore(AT_A_TIME)
+
+    async def verdict(card: ModelCard) -> Verdict:
+        async with turn:
+            try:
+                await examine(card, library, fitting)
+            except CardError as error:
+                return Verdict(error.field, str(error))
+            except ModelUnavailable as error:
+                words = f"{error.message} Whether it fits is seen when it is loaded."
+                return Verdict(words=words)
+            return Verdict()
+
+    return list(await asyncio.gather(*map(verdict, cards)))
 
 
 def _check_source(card: ModelCard) -> None:

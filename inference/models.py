@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from django.utils import timezone
 
 from inference.catalogue import (
     CARD_FIELDS,
+    DECIDING,
     ENGINES,
     PIPELINE_TASKS,
     TASKS,
@@ -26,11 +29,23 @@ from inference.catalogue import (
     tables_of,
 )
 from inference.errors import ModelNotFound
-from inference.examining import check_names
+from inference.examining import Verdict, check_names
 from inference.toml import to_toml
 
 # What staff may ask of a model.
 ASKS = ("preload", "pin", "unload", "reload", "drain")
+Verdicts = Callable[[Sequence[ModelCard]], Sequence[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """How many cards a file added and changed; those of which that decides whether they run; what
+    could not be seen about them."""
+
+    added: int
+    changed: int
+    deciding: tuple[ModelCard, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class CatalogueRowManager(models.Manager["CatalogueRow"]):
@@ -76,29 +91,48 @@ class CatalogueRowManager(models.Manager["CatalogueRow"]):
         """Every card, as `from_toml` takes it. Raises CardError."""
         return to_toml(self.cards())
 
-    def from_toml(self, text: str, by: int) -> tuple[int, int]:
-        """Add and change cards, all of them or none; how many of each. `by` is a user's key.
+    def from_toml(self, text: str, by: int, verdicts: Verdicts) -> Imported:
+        """Add and change cards, all of them or none. `by` is a user's key, `verdicts` says of cards
+        whether they can work here.
 
         What a table does not name stays as it is. Raises ValidationError that says of each card
         and field what is wrong.
         """
+        tables = _tables(text)
+        with transaction.atomic():
+            # Only tried: a look at the Hub takes long, and meanwhile nobody else could write.
+            tried = self._import(tables, by)
+            transaction.set_rollback(True)
+        cards = list(tried.deciding)
+        found = list(zip(cards, verdicts(cards), strict=True))
+        if wrong := [_line(card.id, v.field, v.words) for card, v in found if v.field]:
+            raise ValidationError(wrong)
+        with transaction.atomic():
+            done = self._import(tables, by)
+        unseen = (f"{card.id}: {v.words}" for card, v in found if v.words)
+        return replace(done, warnings=tuple(unseen))
+
+    def _import(self, tables: list[dict[str, Any]], by: int) -> Imported:
         from django.contrib.admin.models import ADDITION, CHANGE
 
-        added = changed = 0
-        with transaction.atomic():
-            for table in _tables(text):
-                name = str(table.get("id", ""))
-                row = self.select_for_update().filter(id=name).first()
-                is_new = row is None
-                try:
-                    row = self._changed(row, table)
-                    row.full_clean(validate_unique=is_new)
-                except ValidationError as error:
-                    raise ValidationError(_told(name, error)) from error
-                row.save(force_insert=is_new)
-                _log(by, row, ADDITION if is_new else CHANGE, "imported")
-                added, changed = added + is_new, changed + (not is_new)
-        return added, changed
+        added, deciding = 0, []
+        for table in tables:
+            name = str(table.get("id", ""))
+            row = self.select_for_update().filter(id=name).first()
+            is_new = row is None
+            before = {} if row is None else _plain(row)
+            try:
+                row = self._changed(row, table)
+                row.full_clean(validate_unique=is_new)
+            except ValidationError as error:
+                raise ValidationError(_told(name, error)) from error
+            row.save(force_insert=is_new)
+            _log(by, row, ADDITION if is_new else CHANGE, "imported")
+            after = _plain(row)
+            if any(is_new or before[field] != after[field] for field in DECIDING):
+                deciding.append(row.card())
+            added += is_new
+        return Imported(added, len(tables) - added, tuple(deciding))
 
     def _changed(self, row: CatalogueRow | None, table: dict[str, Any]) -> CatalogueRow:
         try:
@@ -150,7 +184,11 @@ def _plain(row: CatalogueRow) -> dict[str, Any]:
 def _told(name: str, error: ValidationError) -> list[str]:
     if not hasattr(error, "error_dict"):
         return [f"{name}: {each}" for each in error.messages]
-    return [f"{name}, {field}: {' '.join(e)}" for field, e in error.message_dict.items()]
+    return [_line(name, field, " ".join(e)) for field, e in error.message_dict.items()]
+
+
+def _line(name: str, field: str, words: str) -> str:
+    return f"{name}, {field}: {words}"
 
 
 def _log(by: int, row: CatalogueRow, flag: int, words: str) -> None:

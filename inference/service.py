@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from inference.errors import (
     ModelUnavailable,
     ShuttingDown,
 )
-from inference.examining import Fit, examine
+from inference.examining import Fit, Verdict, examine, verdicts
 from inference.fitting import Fitting
 from inference.hub import is_id
 from inference.library import Library
@@ -169,6 +169,10 @@ class InferenceService:
         Raises CardError at the field at fault, ModelUnavailable where the Hub does not answer.
         """
         return await examine(card, self.library, self._fitting)
+
+    async def verdicts(self, cards: Sequence[ModelCard]) -> list[Verdict]:
+        """What `examine` says of each of many cards."""
+        return await verdicts(cards, self.library, self._fitting)
 
     def live(self) -> list[ModelStatus]:
         """Models of which there is news: wished for, loaded, on their way, waited for, failed."""
@@ -380,8 +384,6 @@ class InferenceService:
             if card.wanted or self._replicas(card.id) or self._scheduler.waiting(card.id):
                 found.append(card)
         return found
-
-    # --- small questions -------------------------------------------------------------------------
 
     def _replicas(self, model: str) -> list[Replica]:
         return [r for r in self._scheduler.replicas.values() if r.model == model]

@@ -10,6 +10,11 @@ from inference.devices import Device
 from inference.switches import Switch, SwitchTotal
 
 
+def in_figures(value: float) -> str:
+    """A number to three digits, as people read it: 1640, 24.3, 0.0125."""
+    return f"{float(f'{value:.3g}'):.10g}"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
     """A card and how its model is doing now.

@@ -21,6 +21,7 @@ from inference.errors import ModelNotFound
 from playground.api.hf.forms import forms
 from playground.api.views import live_body
 from playground.catalogue.filters import Chosen, Entry, choices
+from playground.catalogue.parameters import rows
 from playground.visitors import looking
 
 # Pictures, sounds and films that are asked about and answered are shown by the browser from its own
@@ -96,7 +97,7 @@ def model(request: HttpRequest, model_id: str) -> HttpResponse:
         "keys": settings.AUTH_MODE == "key",
         "most": settings.MAX_BODY_BYTES,
     }
-    context = {"card": card, "about": about, "chats": not own}
+    context = {"card": card, "about": about, "chats": not own, "parameters": rows(status)}
     return render(request, "model.html", context)
 
 

@@ -37,7 +37,6 @@ function facts(status) {
     ["Weights", status.weight_bytes && !MADE_UP.includes(status.engine) ? bytes(status.weight_bytes) : ""],
     ["Measured", measuredWords(status.measured)],
     ["Licence", about.licence],
-    ["Takes", status.supported_parameters.join(", ")],
     ["Quality", isWhole(status) ? "" : status.placement.quality],
     ["Revision", status.revision?.slice(0, 12) ?? ""],
     ["Now", status.running || status.waiting ? `${status.running} running, ${status.waiting} waiting` : ""],

@@ -24,6 +24,11 @@ for name, (staff, superuser) in {people!r}.items():
     session.create()
     print(session.session_key)
 """
+PERMIT = """
+from django.contrib.auth.models import Permission, User
+found = Permission.objects.filter(codename__in={codenames!r})
+User.objects.get(username={name!r}).user_permissions.set(found)
+"""
 # Whether somebody is of the staff, and may do everything.
 BOSS, HELPER, STRANGER = (True, True), (True, False), (False, False)
 
@@ -41,3 +46,8 @@ def signed_in(server: RunningServer, session: str) -> Iterator[httpx.Client]:
         client.get("/keys").raise_for_status()
         client.headers.update({"Origin": server.url, "X-CSRFToken": client.cookies["csrftoken"]})
         yield client
+
+
+def permit(server: RunningServer, name: str, *codenames: str) -> None:
+    """One of the staff may do this much."""
+    server.shell(PERMIT.format(name=name, codenames=codenames))

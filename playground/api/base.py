@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
-from inference import InferenceService, ModelCard, ModelStatus, errors, get_service
+from inference import InferenceService, ModelCard, ModelStatus, errors, get_service, in_figures
 from inference.requests import Question, new_request_id
 from playground.accounts.access import Caller
 from playground.accounts.counting import counted
@@ -53,7 +53,7 @@ def placement(service: InferenceService, model: str) -> dict[str, str]:
         return {}
     said = f"rung={place.rung}; engine={place.engine}; devices={place.devices}"
     speed = place.tokens_per_second
-    speed_said = "" if speed is None else f"; estimated-tokens-per-second={speed:.3g}"
+    speed_said = "" if speed is None else f"; estimated-tokens-per-second={in_figures(speed)}"
     return {PLACEMENT: said + speed_said}
 
 
@@ -147,8 +147,10 @@ class ApiView(APIView):
         return Allowance(limit, max(0, limit - share.taken), share.free_in)
 
     def service_headers(self, elapsed_ms: int) -> dict[str, str]:
-        """What users of OpenAI put into their bug reports. The id is ours, never the caller's."""
+        """What users of OpenAI put into their bug reports, the id ours and never the caller's; and
+        that no browser takes an answer for anything else than its content type says."""
         return {
+            "x-content-type-options": "nosniff",
             "x-request-id": f"req_{self.request_id}",
             "openai-processing-ms": str(elapsed_ms),
             "openai-version": "2020-10-01",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import re
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from .base import ApiView, placed, queued
 from .body import read_body, unhurried
 from .choices import collect
 from .errors import json_response
-from .parameters import supported_parameters
+from .parameters import described_parameters, supported_parameters
 from .pictures import bring
 from .places import Ask, places
 from .serializers import Call, ChatCompletionSerializer, CompletionSerializer
@@ -111,7 +112,10 @@ class ModelView(ApiView):
     async def get(self, request: HttpRequest, model: str) -> HttpResponse:
         """One model and how it is doing."""
         status = get_service().model_status(self.card(model).id)
-        return json_response(model_body(status.card) | {"llms": live_body(status)})
+        # The first time the Hub's types are read for it.
+        parameters = await asyncio.to_thread(described_parameters, status)
+        body = {"llms": {**live_body(status), "parameters": parameters}}
+        return json_response(model_body(status.card) | body)
 
 
 class EnginesView(ApiView):

@@ -9,6 +9,8 @@ from django.contrib.admin.utils import quote
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -19,7 +21,7 @@ from .models import ModelRequest
 class ModelRequestAdmin(admin.ModelAdmin):
     """Whoever asks sees the answer. What is in the catalogue by now says so by itself."""
 
-    list_display = ("model_id", "person", "created", "fits", "verdict", "reason", "state", "act")
+    list_display = ("model_id", "person", "asked", "verdict", "reason", "state", "act")
     list_filter = ("state", "fits")
     search_fields = ("model_id", "person__username", "reason")
     readonly_fields = ("model_id", "person", "created", "reason", "fits", "verdict", "act")
@@ -40,6 +42,11 @@ class ModelRequestAdmin(admin.ModelAdmin):
             row.state = ModelRequest.State.DECLINED
             row.save(update_fields=["state"])
             self.log_change(request, row, "declined")
+
+    @admin.display(description="Asked", ordering="created")
+    def asked(self, row: ModelRequest) -> str:
+        """The day alone: the list has little room."""
+        return date_format(timezone.localtime(row.created), "j M Y")
 
     @admin.display(description="Add")
     def act(self, row: ModelRequest) -> SafeString:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 from django.conf import settings
 
+from inference import ModelCard, Verdict, table_of
+
 from . import shell
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 # A look at the Hub may take so long, and a test waits for its model.
 LOOK_SECONDS = 60.0
+# Few enough to be looked at in that time.
+CARDS_AT_A_TIME = 8
 
 
 class Away(Exception):
@@ -39,6 +43,15 @@ class Door:
     def fit(self, name: str) -> dict[str, Any]:
         """What a model of the Hub would be here. Raises Away, Refused."""
         return self._asked("POST", "fit", json={"id": name})
+
+    def verdicts(self, cards: Sequence[ModelCard]) -> list[Verdict]:
+        """What is to be said of cards before they are in the catalogue. Raises Away, Refused."""
+        found: list[Verdict] = []
+        for i in range(0, len(cards), CARDS_AT_A_TIME):
+            tables = [table_of(card) for card in cards[i : i + CARDS_AT_A_TIME]]
+            said = self._asked("POST", "fit", json={"cards": tables})
+            found += [Verdict(**each) for each in said["verdicts"]]
+        return found
 
     def test(self, model: str, prompt: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """News while it waits, then the answer. Raises Away, Refused."""

@@ -12,7 +12,7 @@ from django.template.defaultfilters import filesizeformat
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from inference import CardError, Fit, get_service
+from inference import CardError, Fit, get_service, in_figures
 from inference.errors import InferenceError, ModelNotFound, RequestError
 from inference.models import CatalogueRow
 from playground.people import signed_in
@@ -102,7 +102,7 @@ def _told(fit: Fit) -> str:
     licence = fit.card.licence or "not stated"
     on = "1 device" if best.devices == 1 else f"{best.devices} devices"
     speed = best.tokens_per_second
-    rate = f", about {speed:.3g} tokens a second" if speed else ""
+    rate = f", about {in_figures(speed)} tokens a second" if speed else ""
     return (
         f"{size} of weights for {fit.card.task}, licence {licence}; it would run under "
         f"{best.engine} on {on}{rate}. {best.quality}"

@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any
 
 # From what nobody notices to the longest wait that is promised by default. Each is a line for each
-# model, and writing one takes 10 to 20 µs.
+# model.
 WAITS = (1.0, 15.0, 60.0, 300.0, 1200.0)
 FIRST_TOKENS = (0.1, 0.25, 0.5, 1.0, 2.5, 15.0, 120.0)
 # The columns of a usage record, by what Prometheus calls them.
@@ -48,9 +48,10 @@ class Spread:
 
 
 class Sums:
-    """All that ended of one model."""
+    """All that ended of one model. `changes` counts what was added; `told` is for whoever writes it
+    down, to keep what holds until then."""
 
-    __slots__ = ("device_seconds", "firsts", "outcomes", "tokens", "waits")
+    __slots__ = ("changes", "device_seconds", "firsts", "outcomes", "told", "tokens", "waits")
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -58,6 +59,8 @@ class Sums:
         self.device_seconds = 0.0
         self.waits = Spread(WAITS)
         self.firsts = Spread(FIRST_TOKENS)
+        self.changes = 0
+        self.told: tuple[int, Any] = (-1, None)
 
     def add(self, row: Mapping[str, Any], first: float | None) -> None:
         """One more."""
@@ -68,6 +71,7 @@ class Sums:
         self.waits.add(row["queue_seconds"])
         if first is not None:
             self.firsts.add(first)
+        self.changes += 1
 
 
 class Counts:

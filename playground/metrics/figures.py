@@ -19,7 +19,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from inference import InferenceService, Overview
 
-from .counts import Counts
+from .counts import Counts, Sums
+from .text import Family, Piece, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Snapshot:
 
 
 class Figures(Collector):
-    """A snapshot beside what was counted until now; `prometheus_client` writes it down."""
+    """A snapshot beside what was counted until now; `text` writes it down."""
 
     # Memory, CPU time and open files of the server's own process.
     _process = ProcessCollector(registry=CollectorRegistry())
@@ -65,37 +66,13 @@ class Figures(Collector):
         yield from self._switches()
 
     def _requests(self) -> Iterator[Metric]:
-        """What was asked since the start."""
-        requests = CounterMetricFamily(
-            "llms_requests",
-            "Requests that asked a model and ended, by outcome.",
-            labels=["model", "outcome"],
-        )
-        tokens = CounterMetricFamily(
-            "llms_tokens",
-            "Tokens: of prompts (cached: those of them that a cache had), and of answers.",
-            labels=["model", "of"],
-        )
-        device_seconds = CounterMetricFamily(
-            "llms_device_seconds", "Requests' parts of the devices' time.", labels=["model"]
-        )
-        waits = HistogramMetricFamily(
-            "llms_queue_wait_seconds", "How long requests waited for their turn.", labels=["model"]
-        )
-        firsts = HistogramMetricFamily(
-            "llms_time_to_first_token_seconds",
-            "From the question to the first piece of its answer, the wait included.",
-            labels=["model"],
-        )
+        """What was asked since the start. Of a model of which nothing ended since the last look,
+        what was written then is taken: most models rest most of the time."""
+        families = [Family(each) for each in _of_requests()]
         for model, sums in self._counts.of(self._snapshot.models):
-            for outcome, count in list(sums.outcomes.items()):
-                requests.add_metric([model, outcome], count)
-            for of, count in sums.tokens.items():
-                tokens.add_metric([model, of], count)
-            device_seconds.add_metric([model], sums.device_seconds)
-            waits.add_metric([model], sums.waits.buckets(), sums.waits.sum)
-            firsts.add_metric([model], sums.firsts.buckets(), sums.firsts.sum)
-        yield from (requests, tokens, device_seconds, waits, firsts)
+            for family, piece in zip(families, _told(model, sums), strict=True):
+                family.add(*piece)
+        yield from families
 
     def _house(self) -> Iterator[Metric]:
         found = self._snapshot
@@ -188,6 +165,60 @@ class Figures(Collector):
             seconds.add_metric(labels, each.seconds)
         yield count
         yield seconds
+
+
+def _of_requests() -> tuple[
+    CounterMetricFamily,
+    CounterMetricFamily,
+    CounterMetricFamily,
+    HistogramMetricFamily,
+    HistogramMetricFamily,
+]:
+    """The families of what was asked, with nothing in them."""
+    return (
+        CounterMetricFamily(
+            "llms_requests",
+            "Requests that asked a model and ended, by outcome.",
+            labels=["model", "outcome"],
+        ),
+        CounterMetricFamily(
+            "llms_tokens",
+            "Tokens: of prompts (cached: those of them that a cache had), and of answers.",
+            labels=["model", "of"],
+        ),
+        CounterMetricFamily(
+            "llms_device_seconds", "Requests' parts of the devices' time.", labels=["model"]
+        ),
+        HistogramMetricFamily(
+            "llms_queue_wait_seconds", "How long requests waited for their turn.", labels=["model"]
+        ),
+        HistogramMetricFamily(
+            "llms_time_to_first_token_seconds",
+            "From the question to the first piece of its answer, the wait included.",
+            labels=["model"],
+        ),
+    )
+
+
+def _told(model: str, sums: Sums) -> tuple[Piece, ...]:
+    """What is to be said of a model in each of these families."""
+    known, pieces = sums.told
+    if known == sums.changes:
+        found: tuple[Piece, ...] = pieces
+        return found
+    # What is added meanwhile makes another change.
+    changes = sums.changes
+    requests, tokens, device_seconds, waits, firsts = families = _of_requests()
+    for outcome, count in list(sums.outcomes.items()):
+        requests.add_metric([model, outcome], count)
+    for of, count in sums.tokens.items():
+        tokens.add_metric([model, of], count)
+    device_seconds.add_metric([model], sums.device_seconds)
+    waits.add_metric([model], sums.waits.buckets(), sums.waits.sum)
+    firsts.add_metric([model], sums.firsts.buckets(), sums.firsts.sum)
+    found = tuple((tuple(each.samples), lines(each.samples)) for each in families)
+    sums.told = changes, found
+    return found
 
 
 def _gauge(

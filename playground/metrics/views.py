@@ -7,7 +7,6 @@ import secrets
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from prometheus_client.exposition import choose_encoder
 
 from inference import get_service
 from playground.accounts.access import Caller
@@ -19,6 +18,7 @@ from playground.errors import BadKey
 
 from .counts import counts
 from .figures import Figures, Snapshot
+from .text import content_type, encode
 
 NOT_YOURS = (
     "The figures of this server are for those who run it: ask from one of METRICS_ALLOW, or with "
@@ -63,6 +63,6 @@ class MetricsView(ApiView):
     async def get(self, request: HttpRequest) -> HttpResponse:
         """The figures of this moment. The event loop goes on while they are written."""
         figures = Figures(Snapshot.of(get_service(), counts, recorder.lost), counts)
-        encode, content_type = choose_encoder(request.META.get("HTTP_ACCEPT", ""))
-        text = await asyncio.to_thread(encode, figures)
-        return HttpResponse(text, content_type=content_type, headers={"Cache-Control": "no-store"})
+        kind = content_type(request.META.get("HTTP_ACCEPT", ""))
+        text = await asyncio.to_thread(encode, figures, kind)
+        return HttpResponse(text, content_type=kind, headers={"Cache-Control": "no-store"})

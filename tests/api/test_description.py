@@ -17,8 +17,11 @@ from playground.api import urls, views
 from playground.api.audio import urls as audio_urls
 from playground.api.description import requests
 from playground.api.description.operations import OPERATIONS, Operation
+from playground.api.description.requests import body_schema
 from playground.api.description.view import DocumentView, document_bytes
+from playground.api.description.words import DEFAULTS, WORDS
 from playground.api.fields import Anything
+from playground.api.parameters import ENDPOINTS, _has_effect
 from tests.api.asking import error_of, events
 from tests.api.described import component, whole
 
@@ -68,6 +71,19 @@ def test_every_field_is_described() -> None:
         for name, field in serializer.shared().fields.items():
             known = isinstance(field, Anything) or field.check in requests.SCHEMAS
             assert known, f"{serializer.__name__}.{name}: add its check to SCHEMAS"
+
+
+def test_every_field_with_an_effect_is_explained() -> None:
+    explained = {
+        name
+        for serializer in ENDPOINTS.values()
+        for name, field in serializer.shared().fields.items()
+        if _has_effect(serializer, name, field)
+    }
+    assert explained == set(WORDS) and set(DEFAULTS) <= explained
+    chat = body_schema(ENDPOINTS["chat.completions"].shared(), [["messages"]])["properties"]
+    assert chat["temperature"]["description"] == WORDS["temperature"]
+    assert chat["user"]["description"] == "Accepted without effect."
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as families
 
 from tests.api.asking import CHAT, TEXT, user
 from tests.api.test_keys import make_key
+from tests.api.test_large_catalogue import cpu_seconds
 from tests.conftest import MakeServer
 from tests.servers import RunningServer, wait_until
 
@@ -24,7 +25,10 @@ source = "echo"
 engine = "echo"
 max_num_seqs = 64
 """
-MANY, ASKED = 5000, 30
+MANY, ASKED = 5000, 100
+# CPU time of the whole server for one look, and what a look takes where nothing else runs.
+MOST_SECONDS = 0.05
+LOOKS = 20
 
 
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -166,7 +170,7 @@ def test_lines_of_the_log_are_json_and_know_their_request(
     assert "canary" not in watched.log.read_text() and "maria" not in watched.log.read_text()
 
 
-def test_with_5000_cards_and_30_asked_it_takes_less_than_50_ms(
+def test_with_5000_cards_and_100_asked_it_takes_less_than_50_ms(
     make_server: MakeServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     catalogue = tmp_path_factory.mktemp("many") / "catalogue.toml"
@@ -178,12 +182,15 @@ def test_with_5000_cards_and_30_asked_it_takes_less_than_50_ms(
             assert client.post(TEXT, json=body).status_code == 200
         last = f'llms_requests_total{{model="echo-{ASKED - 1}",outcome="finished"}} 1.0'
         wait_until(lambda: last in client.get("/metrics").text)
-        took = []
-        for _ in range(15):
+        took, before = [], cpu_seconds(server.process.pid)
+        for _ in range(LOOKS):
             began = time.perf_counter()
             text = client.get("/metrics").text
             took.append(time.perf_counter() - began)
+        used = (cpu_seconds(server.process.pid) - before) / LOOKS
+    print(f"{1000 * used:.1f} ms of CPU a look, {1000 * statistics.median(took):.1f} ms in all")
     assert text.count("llms_queue_wait_seconds_count") == ASKED
+    assert used < MOST_SECONDS
     # The best of them: others may be busy on this machine.
-    assert min(took) < 0.05, f"median {statistics.median(took) * 1000:.1f} ms"
+    assert min(took) < MOST_SECONDS, f"median {statistics.median(took) * 1000:.1f} ms"
     assert server.stop() == 0

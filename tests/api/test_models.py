@@ -11,7 +11,7 @@ import pytest
 from openai import OpenAI
 
 from tests.api.asking import chat, error_of
-from tests.servers import RunningServer
+from tests.servers import ROOT, RunningServer
 
 
 def test_every_card_is_listed(client: OpenAI) -> None:
@@ -27,6 +27,18 @@ def test_a_model_tells_how_it_is_doing(http: httpx.Client) -> None:
     assert body["llms"]["max_model_len"] == 2048
     assert body["llms"]["default"] is True
     assert {"tier", "running", "waiting", "capabilities"} <= set(body["llms"])
+
+
+def test_a_model_tells_what_its_parameters_do(http: httpx.Client) -> None:
+    told = http.get("/v1/models/pocket").json()["llms"]
+    assert set(told["parameters"]) == set(told["supported_parameters"])
+    heat = told["parameters"]["temperature"]
+    assert heat["description"].startswith("How freely tokens are drawn")
+    assert (heat["type"], heat["minimum"], heat["maximum"]) == ("number", 0, 2)
+    # Its own generation_config says so.
+    said = json.loads((ROOT / "inference/pocket/model/generation_config.json").read_text())
+    assert heat["default"] == said.get("temperature", 1)
+    assert "temperature" not in http.get("/v1/models/echo").json()["llms"]["parameters"]
 
 
 UNSUPPORTED_BY_ECHO = {

@@ -46,6 +46,7 @@ source = "echo"
 engine = "echo"
 task = "embedding"
 """
+HUGE = {"num_hidden_layers": 4000, "hidden_size": 8192, "max_position_embeddings": 131072}
 ASK = "/admin/inference/cataloguerow/{}/ask/{}"
 LOG = """
 from django.contrib.admin.models import LogEntry
@@ -260,9 +261,7 @@ def test_commands_do_what_buttons_do(house: RunningServer, boss: httpx.Client) -
 
 
 def test_commands_say_why_not(house: RunningServer, hub: Hub) -> None:
-    hub.repos["alice/huge"] = repo(
-        config={"num_hidden_layers": 4000, "hidden_size": 8192, "max_position_embeddings": 131072}
-    )
+    hub.repos["alice/huge"] = repo(config=HUGE)
     for args, words in (
         (("preload", "broken"), "broken did not load: the disk is made of cheese"),
         (("test", "broken"), "made of cheese"),
@@ -285,3 +284,26 @@ def test_add_export_and_import(house: RunningServer, hub: Hub, tmp_path: Path) -
     file.write_text('[[model]]\nid = "alice/new"\nmax_num_seqs = 0\n')
     done = command(house, "import", str(file))
     assert "alice/new, max_num_seqs:" in done.stderr
+
+
+def test_an_import_looks_whether_cards_fit_and_takes_all_or_none(
+    house: RunningServer, boss: httpx.Client, hub: Hub, tmp_path: Path
+) -> None:
+    hub.repos["alice/vast"] = repo(config=HUGE)
+    hub.repos["alice/lean"] = repo()
+    text = "".join(
+        f'[[model]]\nid = "{name}"\nsource = "alice/{name}"\n' for name in ("lean", "vast")
+    )
+    file = tmp_path / "catalogue.toml"
+    file.write_text(text)
+    done = command(house, "import", str(file))
+    assert done.returncode == 1 and "vast, source: " in done.stderr and "GiB" in done.stderr
+    assert "lean, " not in done.stderr and "Traceback" not in done.stderr
+    page = boss.post("/admin/inference/cataloguerow/import/", data={"text": text}).text
+    assert "vast, source: " in page and "GiB" in page
+    assert one(boss, "lean") is None and one(boss, "vast") is None
+    file.write_text(text.partition('[[model]]\nid = "vast"')[0])
+    assert command(house, "import", str(file)).stdout == "1 added, 0 changed.\n"
+    wait_until(lambda: one(boss, "lean"), what="it is in the catalogue")
+    for cards, param in ((3, "cards"), ([], "cards"), ([{"id": "x"}], "cards[0].source")):
+        assert error_of(boss.post("/staff/fit", json={"cards": cards}))["param"] == param

@@ -244,6 +244,9 @@ def test_a_researcher_finds_a_model_copies_its_code_and_it_runs(
     expect(page.get_by_role("status")).to_contain_text("1 of ")
     page.get_by_role("link", name="lab/late").click()
     expect(page.locator("#facts")).to_contain_text("mit")
+    explained = page.get_by_role("table").get_by_role("row").filter(has_text="max_tokens")
+    expect(explained.first).to_contain_text("At most so many tokens in an answer")
+    expect(explained.first).to_contain_text("whole number, 0 or more")
     page.get_by_role("tab", name="Python").click()
     code = page.get_by_role("tabpanel").inner_text()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -291,7 +294,9 @@ def test_pages_fit_every_screen_and_reader(
 ) -> None:
     page = boss(f"{MODELS}live/", **options)
     expect(row(page, "small")).to_be_visible()
-    for path in ("", "/models", "/wanted", f"{MODELS}find/", f"{MODELS}small/change/"):
+    mine = ("", "/models", "/models/small", "/models?q=lab", "/wanted", "/admin/")
+    staffs = ("find", "import", "switches", "small/change")
+    for path in (*mine, *(f"{MODELS}{each}/" for each in staffs)):
         if path:
             page.goto(house.url + path)
         width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")

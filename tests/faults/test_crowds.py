@@ -196,7 +196,10 @@ async def mixed(asking: Asking, count: int, at_once: int, note: Callable[[Call],
 
 
 # R12
-@pytest.mark.parametrize("count", [600, pytest.param(10_000, marks=pytest.mark.slow)])
+LONG_RUN = (pytest.mark.slow, pytest.mark.database)
+
+
+@pytest.mark.parametrize("count", [600, pytest.param(10_000, marks=LONG_RUN)])
 @pytest.mark.timeout(900)
 def test_usage_is_what_clients_received(make_server: MakeServer, count: int) -> None:
     """Mixed requests with retries and cancels; each token of every stream is looked at."""

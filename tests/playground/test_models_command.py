@@ -48,12 +48,13 @@ def test_what_cannot_be_done_is_said_in_a_line(args: tuple[str, ...], words: str
 
 
 @pytest.mark.django_db
-def test_a_file_goes_out_and_in(tmp_path: Path) -> None:
+def test_a_file_goes_out_and_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "catalogue.toml"
     said("export", str(file))
     assert said("export") == file.read_text()
     file.write_text('[[model]]\nid = "new"\nsource = "echo"\nengine = "echo"\n')
     assert said("import", str(file)) == "1 added, 0 changed.\n"
+    assert "new: The server does not run. Whether it fits" in capsys.readouterr().err
     file.write_text('[[model]]\nid = "new"\nmax_num_seqs = 0\n')
     with pytest.raises(CommandError, match="new, max_num_seqs: At least one request"):
         said("import", str(file))

@@ -216,6 +216,7 @@ def _models() -> dict[str, Schema]:
         "input_modalities": _list(_enum("text", "image", "audio"))
         | {"description": "What a message to it may hold; empty where there is no chat."},
         "supported_parameters": _list(TEXT),
+        "parameters": {"type": "object", "additionalProperties": ref("Parameter")},
         "revision": nullable(TEXT) | {"description": "The commit of a model from the Hub."},
         "placement": nullable(_all(placement)),
         "weight_bytes": nullable(COUNT),
@@ -231,10 +232,26 @@ def _models() -> dict[str, Schema]:
     return {
         "Model": _all(model),
         "ModelDetail": _all({**model, "llms": _all(live)}),
+        "Parameter": _parameter(),
         "ModelList": _all({"object": _const("list"), "data": _list(ref("Model"))}),
         "Engine": _all(engine),
         "EngineList": _all({"object": _const("list"), "data": _list(ref("Engine"))}),
     }
+
+
+def _parameter() -> Schema:
+    kinds = _enum("array", "boolean", "integer", "null", "number", "object", "string")
+    bounds = ("minimum", "exclusiveMinimum", "maximum")
+    return _all(
+        {"description": TEXT, "routes": _list(TEXT)},
+        type={"anyOf": [kinds, _list(kinds)]},
+        enum={"type": "array"},
+        default={"description": "What holds for this model where it is left out."},
+        required=_const(True),
+        maxLength=COUNT,
+        maxItems=COUNT,
+        **dict.fromkeys(bounds, NUMBER),
+    )
 
 
 def _queue() -> dict[str, Schema]:

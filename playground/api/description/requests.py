@@ -25,6 +25,7 @@ from ..serializers import (
     structured,
     tools,
 )
+from .words import WORDS
 
 Schema = dict[str, Any]
 
@@ -44,7 +45,7 @@ def _body(serializer: BodySerializer, required: set[str]) -> Schema:
     return {
         "type": "object",
         "properties": {
-            name: field_schema(field, name in required, name in serializer.ignored)
+            name: field_schema(field, name in required, name in serializer.ignored) | _said(name)
             for name, field in fields.items()
         },
         "required": sorted(required),
@@ -60,6 +61,10 @@ def field_schema(field: StrictField, required: bool = False, ignored: bool = Fal
         found = SCHEMAS[field.check](**field.bounds)
         found = found if required else nullable(found)
     return found | {"description": "Accepted without effect."} if ignored else found
+
+
+def _said(name: str) -> Schema:
+    return {"description": WORDS[name]} if name in WORDS else {}
 
 
 def nullable(schema: Schema) -> Schema:
@@ -131,7 +136,6 @@ def _stop() -> Schema:
 def _logit_bias() -> Schema:
     return {
         "type": "object",
-        "description": "Token ids, as strings, to a bias.",
         "propertyNames": {"pattern": "^[01]?[0-9]{1,9}$"},
         "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
         "maxProperties": base.MAX_BIASES,
@@ -142,7 +146,6 @@ def _stream_options() -> Schema:
     return _object(
         {"include_usage": nullable(_flag())},
         maxProperties=16,
-        description="Only together with `stream`.",
     )
 
 
@@ -178,7 +181,6 @@ def _structured_outputs() -> Schema:
         "grammar": _text(structured.MAX_GRAMMAR, 1),
     }
     return {
-        "description": "Exactly one kind of constraint.",
         "anyOf": [
             _object({kind: schema}, [kind], additionalProperties=False)
             for kind, schema in kinds.items()
@@ -243,7 +245,6 @@ def _template_kwargs() -> Schema:
     word = {"type": "string", "maxLength": 64, "pattern": "^[^{]*$"}
     return {
         "type": "object",
-        "description": "Switches of the chat template, such as `enable_thinking`.",
         "propertyNames": {"not": {"enum": sorted(chat.TEMPLATE_OWN)}},
         "additionalProperties": {"anyOf": [{"type": ["null", "boolean", "number"]}, word]},
         "maxProperties": 16,
@@ -264,7 +265,6 @@ def _inputs() -> Schema:
 def _truncation() -> Schema:
     some = {"type": "integer", "minimum": 1, "maximum": embeddings.MAX_TRUNCATED}
     return {
-        "description": "Tokens to keep of each text; -1 for as many as fit.",
         "anyOf": [{"const": -1}, some],
     }
 

@@ -6,11 +6,24 @@ from typing import Any
 
 from ..audio.forms import GRANULARITIES, HEARD, IGNORED, MAX_INPUT, SPOKEN
 from .requests import Schema
+from .words import WORDS
 
 FILE: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
 NO_EFFECT = "Without effect here: the model makes its own of it."
-MODEL: Schema = {"type": "string", "description": "A model's id or alias."}
-TEMPERATURE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+MODEL: Schema = {"type": "string", "description": WORDS["model"]}
+LANGUAGE: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 40,
+    "description": "The language that is spoken, for models that know many.",
+}
+TEMPERATURE: Schema = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": 1,
+    "default": 0,
+    "description": "How freely words are chosen: 0 takes the likeliest each time.",
+}
 
 
 def _ignored(*names: str) -> dict[str, Schema]:
@@ -18,14 +31,17 @@ def _ignored(*names: str) -> dict[str, Schema]:
     return {name: text for name in names if name in IGNORED}
 
 
+def _format(words: str, formats: tuple[str, ...]) -> Schema:
+    return {"enum": list(formats), "default": formats[0], "description": words}
+
+
 def form(languages: bool) -> Schema:
     """The fields of a form with a sound; translations are into English and name no language."""
-    language = {"language": {"type": "string", "minLength": 1, "maxLength": 40}}
     properties = {
         "file": FILE | {"description": "WAV, FLAC, MP3, Ogg (Vorbis or Opus), AIFF or CAF."},
         "model": MODEL,
-        "response_format": {"enum": list(HEARD)},
-        **(language if languages else {}),
+        "response_format": _format("How it is told: JSON, text or subtitles.", HEARD),
+        **({"language": LANGUAGE} if languages else {}),
         "temperature": TEMPERATURE,
         GRANULARITIES: {"const": "segment"},
         **_ignored("prompt", "include[]", "chunking_strategy"),
@@ -36,9 +52,14 @@ def form(languages: bool) -> Schema:
 def speech() -> Schema:
     """The body of a text to be spoken."""
     properties = {
-        "input": {"type": "string", "minLength": 1, "maxLength": MAX_INPUT},
+        "input": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_INPUT,
+            "description": "The text to speak.",
+        },
         "model": MODEL,
-        "response_format": {"enum": list(SPOKEN)},
+        "response_format": _format("The kind of sound file.", SPOKEN),
         "speed": {"const": 1},
         "stream_format": {"const": "audio"},
         **_ignored("voice", "instructions"),

@@ -16,7 +16,7 @@ from typing import Any
 from inference import ModelCard
 
 from . import examples
-from .description import Schema, task_schema
+from .schemas import Schema, task_schema
 
 Path = tuple[str | int, ...]
 

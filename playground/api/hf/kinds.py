@@ -127,6 +127,13 @@ NOT_PARAMETERS = frozenset({"inputs"})
 GENERATION = "TextToAudioGenerationParameters"
 # The client of Hugging Face sends these at the top of a speech's parameters.
 SPEECH = ("text-to-audio", "text-to-speech")
+# Of fields that the Hub's own schemas say nothing of.
+NOTES: Mapping[str, str] = {
+    "grammar": "What the text has to follow: a JSON Schema or a regular expression.",
+    "normalize": "Whether vectors are brought to length 1.",
+    "truncate": "Whether texts that are too long for the model are cut; else they are refused.",
+    "truncation_direction": "At which end texts that are too long are cut.",
+}
 LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 
@@ -168,7 +175,7 @@ def notes_of(name: str) -> Mapping[str, str]:
                 ast.Expr(value=ast.Constant(value=str(text))),
             ):
                 found[field_name] = " ".join(LINK.sub(r"\1", text).split())
-    return found
+    return {each: NOTES[each] for each in fields_of(name) if each in NOTES} | found
 
 
 @cache

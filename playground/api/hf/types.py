@@ -11,15 +11,25 @@ class MaskGenerationParameters:
     """As the arguments of transformers' pipeline."""
 
     points_per_batch: int | None = None
+    """How many points are looked at together: more is faster and takes more memory."""
     points_per_crop: int | None = None
+    """Points along each side of the grid that is laid over a crop."""
     crops_n_layers: int | None = None
+    """How many times the picture is cut up into smaller crops, which finds smaller things."""
     crop_overlap_ratio: float | None = None
+    """How far crops overlap, as a part of the picture's length."""
     crop_n_points_downscale_factor: int | None = None
+    """In each further layer of crops the grid has so many times fewer points a side."""
     crops_nms_thresh: float | None = None
+    """Of masks from different crops that overlap more than this, the best one is kept."""
     pred_iou_thresh: float | None = None
+    """Masks that the model thinks worse of than this are left out."""
     stability_score_thresh: float | None = None
+    """Masks that change more than this with their cut-off are left out; 1 is no change."""
     stability_score_offset: float | None = None
+    """How far the cut-off is moved to see how stable a mask is."""
     mask_threshold: float | None = None
+    """Where a value is above it, a pixel belongs to the mask."""
 
 
 @dataclass
@@ -32,9 +42,10 @@ class MaskGenerationOutputElement:
 
 @dataclass
 class KeypointMatchingParameters:
-    """Pairs with a lower score are left out."""
+    """Which pairs are told."""
 
     threshold: float | None = None
+    """Pairs with a lower score are left out."""
 
 
 @dataclass
@@ -56,11 +67,14 @@ class KeypointMatchingOutputElement:
 
 @dataclass
 class AnyToAnyParameters:
-    """`generation_mode` is what the model is to answer with."""
+    """What the answer is, and how it is drawn."""
 
     generation_mode: Literal["text", "image", "audio"] | None = None
+    """What the model is to answer with."""
     generation_parameters: dict[str, Any] | None = None
+    """How the answer is drawn."""
     max_new_tokens: int | None = None
+    """At most so many tokens in the answer."""
 
 
 @dataclass
@@ -77,14 +91,17 @@ class ImageTextToTextParameters:
     """How the answer is drawn."""
 
     generation_parameters: dict[str, Any] | None = None
+    """How the answer is drawn."""
     max_new_tokens: int | None = None
+    """At most so many tokens in the answer."""
 
 
 @dataclass
 class ImageFeatureExtractionParameters:
-    """`pool`: one vector of the whole picture."""
+    """Vectors of what."""
 
     pool: bool | None = None
+    """One vector of the whole picture in place of one for each part of it."""
 
 
 @dataclass
@@ -92,7 +109,9 @@ class ZeroShotAudioClassificationParameters:
     """As for pictures."""
 
     candidate_labels: list[str]
+    """The classes that a sound may belong to, in words."""
     hypothesis_template: str | None = None
+    """The sentence that each label is put into, in place of its `{}`."""
 
 
 @dataclass
@@ -100,8 +119,11 @@ class ZeroShotObjectDetectionParameters:
     """Hugging Face's own, and what its pipeline takes besides."""
 
     candidate_labels: list[str]
+    """What to look for, in words."""
     threshold: float | None = None
+    """Things with a lower score are left out."""
     top_k: int | None = None
+    """At most so many things, the surest first."""
 
 
 @dataclass

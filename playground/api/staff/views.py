@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from inference import CardError, InferenceService, get_service
+from inference import CardError, InferenceService, card_of, get_service
 from inference.errors import EngineError
 from inference.requests import GenerateRequest, Message, Question, SamplingParams, Usage
 from playground.accounts.usage import metered
 from playground.errors import BadValue
 
+from .. import checks
 from ..authentication import StaffAuthentication
 from ..base import ApiView, placement
 from ..body import read_body
@@ -37,6 +38,8 @@ LOG_BYTES = 64 * 1024
 MAX_PROMPT = 8000
 MAX_TOKENS = 64
 HELLO = "Hello"
+# Cards that are looked at in one question.
+MAX_CARDS = 100
 # Of an answer that is no text, so much is shown.
 SHOWN = 2000
 
@@ -78,14 +81,27 @@ class FitView(StaffView):
     authentication = StaffAuthentication("inference.add_cataloguerow")
 
     async def post(self, request: HttpRequest) -> HttpResponse:
-        """What an id of the Hub would be here. Nothing is fetched, and nothing kept."""
-        name = read_body(request).get("id")
+        """What an id of the Hub would be here, or what is to be said of `cards`; none is kept, and
+        nothing fetched."""
+        body = read_body(request)
+        if "cards" in body:
+            return json_response({"verdicts": await self._verdicts(body["cards"])})
+        name = body.get("id")
         if not isinstance(name, str) or not name:
             raise BadValue("The id of a model on the Hub is needed, like owner/name.", "id")
         try:
             return json_response(fit_body(await get_service().propose(name)))
         except CardError as error:
             raise BadValue(str(error), error.field) from error
+
+    async def _verdicts(self, tables: Any) -> list[dict[str, Any]]:
+        cards = []
+        for i, table in enumerate(checks.array(tables, "cards", MAX_CARDS, 1)):
+            try:
+                cards.append(card_of(checks.mapping(table, f"cards[{i}]", 100)))
+            except CardError as error:
+                raise BadValue(str(error), f"cards[{i}].{error.field}") from error
+        return [dataclasses.asdict(each) for each in await get_service().verdicts(cards)]
 
 
 class LogView(StaffView):

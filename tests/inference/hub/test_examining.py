@@ -12,6 +12,7 @@ from django.conf import LazySettings
 
 from inference.catalogue import CardError, ModelCard
 from inference.errors import LicenceRefused, ModelNotFound, ModelUnavailable
+from inference.examining import Verdict
 from inference.service import InferenceService
 from tests.hub import WEIGHTS, Hub, repo
 
@@ -85,6 +86,21 @@ async def test_a_card_is_refused_at_the_field_at_fault(
     found = await refused(service, replace(TINY, **change))
     assert found[0] == field and said in found[1]
     assert not any(m == "GET" and p.endswith(WEIGHTS) and not r for m, p, r in hub.asked)
+
+
+async def test_many_cards_are_judged_each_for_itself(
+    service: InferenceService, hub: Hub, limits: LazySettings
+) -> None:
+    hub.repos |= {"alice/tiny": repo(), "alice/huge": repo(config=HUGE)}
+    huge = replace(TINY, id="huge", source="alice/huge", max_model_len=None)
+    none = replace(TINY, id="none", source="alice/none")
+    well, large, lost = await service.verdicts([TINY, huge, none])
+    assert well == Verdict()
+    assert large.field == "source" and "GiB" in large.words
+    assert lost.field == "source" and "no model" in lost.words
+    limits.HUB_ENDPOINT = "http://127.0.0.1:9"
+    [unseen] = await service.verdicts([replace(TINY, id="late", source="alice/late")])
+    assert unseen.field == "" and "seen when it is loaded" in unseen.words
 
 
 async def test_a_model_that_is_too_big_says_what_each_way_would_take(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from inference import CardError
+from inference import CardError, ModelCard, Verdict
 from inference.errors import ModelNotFound
-from inference.models import CatalogueRow
+from inference.models import CatalogueRow, Imported
 from playground.accounts.audit import SHELL, operator
 from playground.catalogue.door import Away, Door, Refused
 from playground.catalogue.progress import Progress
@@ -101,7 +102,7 @@ class Command(BaseCommand):
             f"{fetch:.2f} GiB to fetch, {best['rung']} on {best['devices']} device(s). "
             f"{best['quality']}"
         )
-        CatalogueRow.objects.from_toml(found["card"], self._by.pk)
+        self._import(found["card"])
         self.stdout.write(f"{found['id']} is in the catalogue.")
         if wish != "none":
             self._ask(wish, found["id"], wait=True)
@@ -138,8 +139,22 @@ class Command(BaseCommand):
             text = file.read_text()
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"{file} cannot be read: {error}") from None
-        added, changed = CatalogueRow.objects.from_toml(text, self._by.pk)
-        self.stdout.write(f"{added} added, {changed} changed.")
+        done = self._import(text)
+        self.stdout.write(f"{done.added} added, {done.changed} changed.")
+
+    def _import(self, text: str) -> Imported:
+        done = CatalogueRow.objects.from_toml(text, self._by.pk, self._verdicts)
+        for words in done.warnings:
+            self.stderr.write(words)
+        return done
+
+    def _verdicts(self, cards: Sequence[ModelCard]) -> list[Verdict]:
+        """The server's, which knows the hardware."""
+        try:
+            return self._door.verdicts(cards)
+        except Away:
+            unseen = "The server does not run. Whether it fits is seen when it is loaded."
+            return [Verdict(words=unseen) for _ in cards]
 
     # --- asking, and waiting for it --------------------------------------------------------------
 
