@@ -1,4 +1,4 @@
-"""Figures of one run. docs/performance.md says in words what each of them means."""
+"""Figures of one run. docs/scheduling.md says in words what each of them means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PNG plots for docs/performance.md."""
+"""PNG plots for docs/scheduling.md."""
 
 from __future__ import annotations
 
