@@ -179,3 +179,24 @@ def test_strangers_have_no_socket_in_key_mode(guarded: RunningServer) -> None:
     ):
         pass
     assert caught.value.response.status_code == 403
+
+
+def test_scripts_are_told_what_the_owner_of_their_key_used(guarded: RunningServer) -> None:
+    headers = {"authorization": f"Bearer {make_key(guarded, 'counted', 'counted')}"}
+    other = {"authorization": f"Bearer {make_key(guarded, 'another', 'another')}"}
+    with httpx.Client(base_url=guarded.url, headers=headers, timeout=30) as client:
+        for _ in range(2):
+            said = client.post(TEXT, json={"prompt": "a b c", "max_tokens": 2})
+        row_of(guarded, said.headers["x-request-id"])
+        told = client.get("/v1/usage", params={"days": 1}).json()
+        assert (told["object"], told["days"]) == ("usage", 1)
+        wanted = {"requests": 2, "failures": 0, "prompt_tokens": 6, "completion_tokens": 4}
+        assert told["total"].items() >= wanted.items()
+        [key], [model] = told["keys"], told["models"]
+        assert key["name"].startswith("counted") and key.items() >= wanted.items()
+        assert model["id"] == "echo" and model.items() >= wanted.items()
+        assert client.get("/v1/usage", headers=other).json()["total"]["requests"] == 0
+        for days in ("0", "367", "-1", "x", "1.5"):
+            refused = client.get("/v1/usage", params={"days": days})
+            assert (refused.status_code, error_of(refused)["param"]) == (400, "days")
+    assert httpx.get(f"{guarded.url}/v1/usage").status_code == 401
