@@ -12,7 +12,6 @@ import gc
 import logging
 import os
 import sys
-from io import BytesIO
 from typing import Any
 
 import uvloop
@@ -27,7 +26,6 @@ from daphne.server import Server as DaphneServer
 from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
 from twisted.internet import defer
-from twisted.web import http
 
 from inference import errors, get_service
 from playground.accounts.counting import settled_use
@@ -46,10 +44,6 @@ from playground.websocket import set_up
 from playground.wire import Factory
 
 logger = logging.getLogger(__name__)
-
-# Of a body from 100 kB on Twisted makes a temporary file, which is written and read on the event
-# loop. A body is bounded, and handed on in one piece of memory anyway.
-http._getContentFile = lambda length: BytesIO()
 
 # "Service restart": a browser tries again.
 WS_RESTARTING = 1012

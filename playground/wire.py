@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -46,8 +47,12 @@ class Request(WebRequest):
         return channel and channel.outlet
 
     def gotLength(self, length: int | None) -> None:
-        """Refuse by the announced length, before anything is read."""
-        super().gotLength(length)
+        """Refuse by the announced length, before anything is read.
+
+        Twisted would make a file for what comes, for a large body one on the disk, which is written
+        and read on the event loop.
+        """
+        self._pieces: list[bytes] = []
         if length is not None and length > settings.MAX_BODY_BYTES:
             self._refuse()
         elif length is not None and length > LARGE_BODY_BYTES:
@@ -63,7 +68,7 @@ class Request(WebRequest):
         if self._kept > settings.MAX_BODY_BYTES:
             self._refuse()
             return
-        super().handleContentChunk(data)
+        self._pieces.append(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Hand the request on without Twisted's form parsing.
@@ -73,9 +78,12 @@ class Request(WebRequest):
         """
         if self._refused:
             return
+        body = b"".join(self._pieces)
+        self._pieces.clear()
         if self.is_plain:
-            self._ask(command, path, version)
+            self._ask(command, path, version, body)
             return
+        self.content = BytesIO(body)
         # Back to Twisted's own: room for a large piece is dear where a short one comes.
         vars(self.channel.transport).pop("bufferSize", None)
         kinds = self.requestHeaders.getRawHeaders(b"content-type")
@@ -83,7 +91,7 @@ class Request(WebRequest):
         self._content_types = kinds
         super().requestReceived(command, path, version)
 
-    def _ask(self, method: bytes, uri: bytes, version: bytes) -> None:
+    def _ask(self, method: bytes, uri: bytes, version: bytes, body: bytes) -> None:
         """Start the application, as Daphne's `process` does, less its looks at odd signs.
 
         No proxy of ours speaks in Daphne's own headers, and websockets come another way.
@@ -112,8 +120,6 @@ class Request(WebRequest):
                 "server": [self.host.host, self.host.port],
             },
         )
-        self.content.seek(0)
-        body = self.content.read()
         self.application_queue.put_nowait(
             {"type": "http.request", "body": body, "more_body": False}
         )

@@ -43,10 +43,10 @@ LIMITS = {
 # would take too long there, so they count wherever they stand.
 LARGE_BODY_BYTES = 6 * 2**20
 LARGE_LIMITS = {
+    "escaped characters": [(b"\\", 160_000)],
     "objects and arrays": [(b"[{", 35_000)],
     "values": [(b",", 50_000)],
     "names": [(b":", 50_000)],
-    "escaped characters": [(b"\\", 160_000)],
 }
 MAX_QUOTES = 400_000
 # In a body of mostly one text this one takes a third of the other's time. It reads integers of any
@@ -96,17 +96,18 @@ def decode(raw: bytes) -> dict[str, Any]:
         raise BadBody(f"{UNPARSED} {NO_OBJECT}")
     if not (_is_rare(b"[", raw) and _is_rare(b"{", raw)):
         _check_depth(found)
-    # A NUL as it is does not pass the decoder, nor does half of a surrogate pair.
-    if b"\\" in raw and b"\\u0000" in raw and b"\\u0000" in raw.replace(b"\\\\", b""):
-        _refuse_nul(found)
     return found
 
 
 def _small(raw: bytes) -> Any:
     try:
-        return orjson.loads(raw)
+        found = orjson.loads(raw)
     except orjson.JSONDecodeError as exc:
         raise BadBody(f"{UNPARSED} {_reason(exc)}") from None
+    # A NUL as it is does not pass the decoder, nor does half of a surrogate pair.
+    if b"\\" in raw and b"\\u0000" in raw and b"\\u0000" in raw.replace(b"\\\\", b""):
+        _refuse_nul(found)
+    return found
 
 
 def _large(raw: bytes) -> Any:
@@ -123,19 +124,22 @@ def _large(raw: bytes) -> Any:
         raise BadBody(f"{UNPARSED} {said[:1].upper()}{said[1:]}.") from None
     level: list[Any] = [found] if isinstance(found, dict) else []
     while level:
-        inside = [each for each in _inside(level) if not isinstance(each, str)]
+        inside = list(_inside(level))
         if any(type(each) is int and each not in INTEGERS for each in inside):
             raise BadBody(f"{UNPARSED} {OUT_OF_RANGE}")
+        names = chain.from_iterable(each for each in level if isinstance(each, dict))
+        if any(isinstance(each, str) and "\0" in each for each in chain(inside, names)):
+            _refuse_nul(found)
         level = [each for each in inside if isinstance(each, dict | list)]
     return found
 
 
-def _refuse_nul(found: Mapping[str, Any]) -> NoReturn:
+def _refuse_nul(found: Any) -> NoReturn:
     """Refuse a body with a NUL in some text: databases and C libraries end a text there.
 
     A model of such a name is simply not there, whatever unknown names are answered with.
     """
-    model = found.get("model")
+    model = found.get("model") if isinstance(found, dict) else None
     if isinstance(model, str) and "\0" in model:
         raise ModelNotFound(model)
     raise BadBody(f"{UNPARSED} It contains a NUL character.")

@@ -88,7 +88,7 @@ def test_a_large_body_holds_pictures_or_one_text() -> None:
 @pytest.mark.parametrize(
     ("start", "said"),
     [
-        (b'{"x": [18446744073709551615, -9223372036854775808]', ""),
+        (b'{"x": [18446744073709551615, -9223372036854775808], "\\\\u0000": 1', ""),
         (b'{"x": [18446744073709551616]', "A number is out of range."),
         (b'{"x": {"y": [[-9223372036854775809]]}', "A number is out of range."),
         (b'{"x": 1e999', "A number is out of range."),
@@ -98,6 +98,7 @@ def test_a_large_body_holds_pictures_or_one_text() -> None:
         (b'{"x": "\xff"', "It is not valid UTF-8."),
         (b'{"x": "\x00"', "Invalid character (byte 7)."),
         (b'{"x": "\\u0000"', "NUL"),
+        (b'{"x": [{"\\u0000": 1}]', "NUL"),
         (b'{"x": ' + b"[" * 200 + b"]" * 200, "levels deep"),
         (b'{"x": ' + b"[" * 3000 + b"]" * 3000, "levels deep"),
     ],
