@@ -2,8 +2,12 @@
 
 import atexit
 import os
+import signal
 import shutil
 import tempfile
+
+# A job that was started in the background ignores Ctrl-C, and so would every server it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _folder = tempfile.mkdtemp(prefix="llms-tests-")
 os.environ["LLMS_DATA"] = _folder
