@@ -2,8 +2,8 @@
 
 import atexit
 import os
-import signal
 import shutil
+import signal
 import tempfile
 
 # A job that was started in the background ignores Ctrl-C, and so would every server it starts.
