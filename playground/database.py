@@ -110,4 +110,14 @@ def _asked(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     try:
         return work(*args, **kwargs)
     finally:
-        connection.close()
+        give_back()
+
+
+def give_back() -> None:
+    """For a thread of ours, at the end of its questions: nobody else looks after its connection.
+
+    A sound one goes back to the pool where there is one, an unsound one is closed. Within a
+    transaction it is not the asker's to give.
+    """
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from django.conf import LazySettings
+from django.conf import LazySettings, settings
 from django.test import Client
 
 from inference.jail import problem
@@ -23,6 +23,11 @@ from tests.turns import ENV
 
 OLD_CLIENT = ROOT / "requirements" / "openai028.txt"
 MakeServer = Callable[..., RunningServer]
+
+
+def pytest_configure() -> None:
+    """Threads of ours keep no connection: PostgreSQL drops no database that somebody is in."""
+    settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 
 @pytest.hookimpl(tryfirst=True)

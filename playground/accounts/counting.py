@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from django.db import connection
 from django.db.models import Count, F, Sum
 from django.db.models.functions import TruncHour
 
 from inference import get_service
 from inference.requests import Question
+from playground.database import give_back
 
 from .access import Caller
 from .identity import group_account
@@ -48,7 +48,7 @@ def settled_use() -> Used:
         found += _used_between(now - DAY, now - MINUTE, now, MINUTE)
         found += _used_between(now - MINUTE, now + DAY, now, 0.0)
     finally:
-        connection.close_if_unusable_or_obsolete()
+        give_back()
     return sorted(found, key=lambda each: -each[1])
 
 

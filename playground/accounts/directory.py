@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
+from playground.database import give_back
 from playground.errors import DatabaseUnavailable
 
 from .access import UNBOUND, Caller
@@ -146,11 +147,8 @@ class Directory:
             if known is not None and time.time() < known.until and known.stamp == self._stamp():
                 return known
             return self._read()
-        except (DatabaseError, InterfaceError):
-            connection.close()
-            raise
         finally:
-            connection.close_if_unusable_or_obsolete()
+            give_back()
 
     # --- life ------------------------------------------------------------------------------------
 

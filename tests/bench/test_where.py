@@ -42,4 +42,3 @@ def test_a_real_server_is_shared_out(capsys: pytest.CaptureFixture[str]) -> None
     said = capsys.readouterr().out
     assert all(name in said for name in ("queue and lease", "key, limits, usage record"))
     assert said.count("|\n") + 1 >= 10 and "together" in said
-    assert sys.getprofile() is None

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
 from django.utils import timezone
+
+from playground.database import give_back
 
 from ..access import Caller
 from ..models import HouseSum, UsageRecord, UsageSum
@@ -229,13 +231,8 @@ def store(rows: Rows) -> None:
     """Settle rows from a thread of our own, whose connection nobody else looks after."""
     try:
         UsageRecord.objects.settle(rows)
-    except DatabaseError:
-        if not connection.in_atomic_block:
-            connection.close()
-        raise
     finally:
-        # Sound and young, or shared with others.
-        connection.close_if_unusable_or_obsolete()
+        give_back()
 
 
 def tidy() -> None:
@@ -249,7 +246,7 @@ def tidy() -> None:
             while ids := list(old.values_list("pk", flat=True)[:TIDY_ROWS]):
                 old.model._default_manager.filter(pk__in=ids).delete()
     finally:
-        connection.close_if_unusable_or_obsolete()
+        give_back()
 
 
 recorder = Recorder(settings.LLMS_DATA / "usage", store, tidy)
