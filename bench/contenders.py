@@ -49,6 +49,7 @@ class Setup:
     kv_cache_bytes: int
     cpu: bool
     folder: Path
+    dtype: str = "auto"
 
     def engine_args(self) -> dict[str, Any]:
         """vLLM's arguments, in its own names."""
@@ -58,6 +59,7 @@ class Setup:
             "max_model_len": self.max_model_len,
             "kv_cache_memory_bytes": self.kv_cache_bytes,
             "load_format": "safetensors",
+            "dtype": self.dtype,
             "disable_log_stats": True,
             **({"enforce_eager": True} if self.cpu else {}),
         }
@@ -179,6 +181,7 @@ def card(setup: Setup) -> str:
         f'engine = "{setup.engine}"',
         'wish = "pin"',
         f"max_num_seqs = {setup.max_num_seqs}",
+        f'dtype = "{setup.dtype}"',
     ]
     if setup.engine == "vllm":
         lines.append(f"max_model_len = {setup.max_model_len}")

@@ -21,6 +21,7 @@ from typing import Any
 from bench import contenders, procs
 from bench.contenders import Contender, Setup
 from bench.figures import Goal, medians, table, verdict
+from inference.devices import visible_devices
 
 POCKET = procs.ROOT / "inference" / "pocket" / "model"
 STREAM_ROWS = {
@@ -109,6 +110,7 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[st
         kv_cache_bytes=options.kv_cache_mib * 2**20,
         cpu=not Path("/dev/nvidia0").exists(),
         folder=folder,
+        dtype=options.dtype or visible_devices()[0].dtype or "auto",
     )
     job, found = jobs(options), dict[str, list[dict[str, float]]]()
     with ExitStack() as stack:
@@ -203,6 +205,9 @@ def parsed(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", default=str(POCKET), help="folder or Hub id")
     parser.add_argument("--engine", choices=("vllm", "echo"), default="vllm")
+    parser.add_argument(
+        "--dtype", help="for all contenders; else what our server chooses on this machine"
+    )
     parser.add_argument("--max-model-len", type=int, default=2048)
     parser.add_argument("--kv-cache-mib", type=int, default=512)
     parser.add_argument(

@@ -9,6 +9,9 @@ import tempfile
 # A job that was started in the background ignores Ctrl-C, and so would every server it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Hundreds of servers and commands would each compile the project anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 _folder = tempfile.mkdtemp(prefix="llms-tests-")
 os.environ["LLMS_DATA"] = _folder
 os.mkdir(os.path.join(_folder, "static"))

@@ -70,6 +70,15 @@ def path_without_compilers(folder: Path) -> str:
     return str(folder)
 
 
+# An empty database and the static files: what takes long is the same for all catalogues.
+BASE = """
+from django.core.management import call_command
+from playground.storage import collect_static_files
+call_command("migrate", verbosity=0)
+collect_static_files()
+"""
+
+
 class Prepared:
     """What `manage.py prepare` makes, once for each catalogue and first admin, and copies of it.
 
@@ -78,6 +87,7 @@ class Prepared:
 
     def __init__(self, new_folder: Callable[[], Path]) -> None:
         self._new_folder = new_folder
+        self._base: tuple[Path, str] | None = None
         self._made: dict[tuple[str, ...], tuple[Path, str]] = {}
 
     def copy_to(self, data: Path, env: Mapping[str, str]) -> dict[str, str]:
@@ -86,14 +96,32 @@ class Prepared:
         key = (Path(env["CATALOGUE"]).read_text(), *admin)
         if key not in self._made:
             self._made[key] = self._make(env)
-        folder, database = self._made[key]
-        shutil.copytree(folder, data, dirs_exist_ok=True)
-        return _database_of(database)
+        return _copy(*self._made[key], data)
 
     def _make(self, env: Mapping[str, str]) -> tuple[Path, str]:
-        folder, own = self._new_folder(), _database_of("template1")
+        if not self._base:
+            folder, own = self._new_folder(), _database_of("template1")
+            bare = {**env, **own, "LLMS_DATA": str(folder), "CATALOGUE": os.devnull}
+            run_manage(bare, "shell", "--no-imports", "-v0", "-c", BASE)
+            # Each installation has its own.
+            (folder / "secret_key").unlink()
+            self._base = folder, _name_of(own)
+        folder = self._new_folder()
+        own = _copy(*self._base, folder)
         run_manage({**env, **own, "LLMS_DATA": str(folder)}, "prepare")
-        return folder, own.get("DATABASE_URL", "").rpartition("/")[2]
+        return folder, _name_of(own)
+
+
+def _copy(folder: Path, database: str, to: Path) -> dict[str, str]:
+    """Copy a data folder and its database, whose setting is returned."""
+    shutil.copytree(folder, to, dirs_exist_ok=True, ignore=shutil.ignore_patterns("static"))
+    # Nobody writes into these files: they are replaced.
+    shutil.copytree(folder / "static", to / "static", dirs_exist_ok=True, copy_function=os.link)
+    return _database_of(database)
+
+
+def _name_of(setting: Mapping[str, str]) -> str:
+    return setting.get("DATABASE_URL", "").rpartition("/")[2]
 
 
 def _database_of(like: str) -> dict[str, str]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 # So many characters are read in about a millisecond; whoever has more goes alone.
 SHORT = 8192
-# Nobody waits for the prompts of more than so many others.
-TOGETHER = 16
+# vLLM's limit on a template's time holds for a visit: so many of them share it.
+TOGETHER = 64
+# In a visit, whoever's prompt is there waits so long for the next ones. An engine
+# computes the first few in a short step while the rest are read; of a crowd handed over in two
+# halves, the second would wait for a long step of the first.
+HAND_OVER_SECONDS = 0.004
 
 
 class Chat(NamedTuple):
@@ -19,6 +24,10 @@ class Chat(NamedTuple):
     params: Any
     tokens: Any
     prompt: asyncio.Future[Any]
+
+
+# Chats with their prompt, or with what is wrong.
+Prompts = list[tuple[Chat, Any]]
 
 
 class Renderer:
@@ -58,25 +67,31 @@ class Renderer:
 
     async def _render(self, chats: Sequence[Chat]) -> None:
         try:
-            for chat, found in zip(chats, await self._on_the_thread(chats), strict=True):
-                _tell(chat.prompt, found)
+            _tell(await self._on_the_thread(chats))
         except Exception as error:
-            for chat in chats:
-                _tell(chat.prompt, error)
+            _tell([(chat, error) for chat in chats])
         finally:
             for chat in chats:
                 chat.prompt.cancel()
 
-    async def _on_the_thread(self, chats: Sequence[Chat]) -> list[Any]:
+    async def _on_the_thread(self, chats: Sequence[Chat]) -> Prompts:
         """vLLM's limit on how long a template may take holds here too."""
-        executor = self._renderer._executor
-        work = asyncio.get_running_loop().run_in_executor(executor, self._prompts, chats)
+        loop, executor = asyncio.get_running_loop(), self._renderer._executor
+        work = loop.run_in_executor(executor, self._prompts, chats, loop)
         limited = getattr(self._renderer, "_render_with_timeout", None)
-        found: list[Any] = await (limited(work) if limited else work)
+        found: Prompts = await (limited(work) if limited else work)
         return found
 
-    def _prompts(self, chats: Sequence[Chat]) -> list[Any]:
-        return [self._prompt(chat) for chat in chats]
+    def _prompts(self, chats: Sequence[Chat], loop: asyncio.AbstractEventLoop) -> Prompts:
+        """The prompts that were not handed over on the way."""
+        found: Prompts = []
+        since = time.monotonic()
+        for chat in chats:
+            found.append((chat, self._prompt(chat)))
+            if (now := time.monotonic()) - since >= HAND_OVER_SECONDS:
+                loop.call_soon_threadsafe(_tell, found)
+                found, since = [], now
+        return found
 
     def _prompt(self, chat: Chat) -> Any:
         """A prompt, or what is wrong: the others are none the worse for it."""
@@ -93,10 +108,11 @@ def _is_short(messages: list[Any]) -> bool:
     return all(isinstance(text, str) for text in texts) and sum(map(len, texts)) <= SHORT
 
 
-def _tell(prompt: asyncio.Future[Any], found: Any) -> None:
-    if prompt.done():
-        return
-    if isinstance(found, Exception):
-        prompt.set_exception(found)
-    else:
-        prompt.set_result(found)
+def _tell(found: Prompts) -> None:
+    for chat, prompt in found:
+        if chat.prompt.done():
+            continue
+        if isinstance(prompt, Exception):
+            chat.prompt.set_exception(prompt)
+        else:
+            chat.prompt.set_result(prompt)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from inference.engines import vllm_rendering
 from inference.engines.vllm_rendering import SHORT, TOGETHER, Renderer
 
 
@@ -32,11 +33,14 @@ class Peer:
         self._executor = Thread()
         self.gate = threading.Event()
         self.gate.set()
+        self.stop_at = ""
         self.seen: list[str] = []
 
     def render_chat(self, chats: list[list[Any]], params: Any, tokens: Any) -> Any:
-        assert self.gate.wait(10)
         text = chats[0][0]["content"]
+        if text == self.stop_at:
+            self.gate.clear()
+        assert self.gate.wait(10)
         self.seen.append(text)
         if text == "bad":
             raise ValueError("This template takes no such thing.")
@@ -62,6 +66,20 @@ async def test_chats_of_one_moment_share_a_visit(peer: Peer) -> None:
     assert peer._executor.visits == 2
     assert await renderer.prompt(said("later"), None, None) == "<later>"
     assert peer._executor.visits == 3
+
+
+async def test_the_first_prompts_do_not_wait_for_all_others(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_rendering, "HAND_OVER_SECONDS", 0.0)
+    renderer = Renderer(peer)
+    peer.stop_at = "c"
+    asked = [asyncio.create_task(renderer.prompt(said(t), None, None)) for t in "abcd"]
+    assert await asyncio.wait_for(asyncio.gather(*asked[:2]), 10) == ["<a>", "<b>"]
+    assert not asked[2].done()
+    peer.gate.set()
+    assert await asyncio.gather(*asked[2:]) == ["<c>", "<d>"]
+    assert peer._executor.visits == 1
 
 
 async def test_what_is_wrong_with_one_is_not_told_to_the_others(peer: Peer) -> None:

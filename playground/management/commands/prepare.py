@@ -10,6 +10,8 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from playground.storage import collect_static_files
+
 
 class Command(BaseCommand):
     """Migrate, collect static files, make the first admin. A second run changes nothing."""
@@ -19,7 +21,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Each step is quiet when there is nothing to do."""
         call_command("migrate", verbosity=0, interactive=False)
-        call_command("collectstatic", verbosity=0, interactive=False)
+        collect_static_files()
         self._make_first_admin()
 
     def _make_first_admin(self) -> None:
