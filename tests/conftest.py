@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 import httpx
@@ -32,7 +33,20 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that touch the database carry the mark by which `make test` repeats them."""
+    """What takes long comes first, so that nobody works alone in the end.
+
+    Engines keep the cores busy and browsers wait for them, so their files take turns. Tests that
+    touch the database carry the mark by which `make test` repeats them.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    engines, browsers, others = [], [], []
+    for file in files.values():
+        marks = {mark.name for item in file for mark in item.iter_markers()}
+        (engines if "engine" in marks else browsers if "browser" in marks else others).append(file)
+    turns = (file for pair in zip_longest(engines, browsers, fillvalue=[]) for file in pair)
+    items[:] = [item for file in (*turns, *others) for item in file]
     for item in items:
         named = {"db", "transactional_db"} & set(getattr(item, "fixturenames", ()))
         if named or item.get_closest_marker("django_db"):
