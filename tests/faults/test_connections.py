@@ -41,6 +41,7 @@ WORD = "x" * 10_000
 TOKENS = 1000
 ASKED = {"model": "echo", "max_tokens": TOKENS, "ignore_eos": True}
 MOST_GROWTH = 100 * 2**20
+MOST_UNREAD = 2**20 // len(WORD)
 # Of these deadlines, on a busy machine.
 GRACE = 8.0
 
@@ -85,7 +86,8 @@ def test_100_who_never_read_cost_little_and_are_cut_off(hasty: RunningServer) ->
 
     ended = [r for r in records_of(hasty, attack, ["echo", "echo-slow"]) if r["model"] == "echo"]
     cut = [r for r in ended if r["outcome"] == "cancelled"]
-    assert len(cut) == 100 and all(0 < r["completion_tokens"] < TOKENS for r in cut)
+    # Nobody computes what is not read, but for what fits into the buffers on the way.
+    assert len(cut) == 100 and all(0 < r["completion_tokens"] < MOST_UNREAD for r in cut)
 
 
 # R3
