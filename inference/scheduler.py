@@ -112,7 +112,7 @@ class Scheduler(State):
             generated=generated,
             preempted=ticket.preempted + 1,
         )
-        self._enqueue(again, again.queued_at + self.put_off(again, now))
+        self._enqueue(again, self.rank_again(again, now))
 
     def hold(self, request_id: str) -> None:
         """A running request turned out to be one that cannot go on once it was stopped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import nextafter
 from typing import Any, TypeVar
 
 from inference.decisions import Failure, Limits, Model, Ticket
@@ -98,13 +99,22 @@ class State:
             late = cost / (BATCH_SHARE * max(1, len(self.devices)))
             self.batch_clock = max(self.batch_clock, now) + late
 
-    def put_off(self, ticket: Ticket, now: float) -> float:
-        """How much later an answer that was stopped ranks than by its wait, seconds."""
+    def rank_again(self, ticket: Ticket, now: float) -> float:
+        """The rank of an answer that was stopped: later than by its wait.
+
+        And behind whoever it gives way to, whose account may have had more than its share: else the
+        model would be unloaded and loaded again for the same answer.
+        """
         if ticket.lane is Lane.BATCH:
-            return self.limits.wait * BATCH_PART
+            return ticket.queued_at + self.limits.wait * BATCH_PART
         most = LONG_PART * self.limits.wait - (now - ticket.queued_at)
+        if most <= 0.0:
+            return ticket.queued_at
         loads = STOPPED_LOADS * self.estimates.load(ticket.model)
-        return max(0.0, min(loads, STOPPED_PART * self.limits.wait, most))
+        rank = ticket.queued_at + min(loads, STOPPED_PART * self.limits.wait, most)
+        following = self.unserved(now)
+        behind = nextafter(self.head(following[0].id), float("inf")) if following else rank
+        return max(rank, behind)
 
     def people(self, replica: Replica) -> int:
         """How many interactive answers run on it."""

@@ -10,6 +10,7 @@ from inference.fairness import FairShare
 from inference.replica import Replica, ReplicaState
 from inference.scheduler import Scheduler
 from inference.state import State
+from inference.turns import overdrawn
 from tests.inference.scheduling import GIB, ask, model, resident, scheduler, settle, step
 
 
@@ -260,6 +261,23 @@ def test_a_model_comes_back_for_stopped_answers_when_somebody_comes_or_after_a_w
     assert late > 0.0
     ask(s, "a", "newcomer", now=111.0, account="bob")
     assert s.head("a") == 111.0
+
+
+def test_a_stopped_answer_comes_behind_whoever_it_gave_way_to() -> None:
+    """Also where those rank late, because their account has had much: the place went to them."""
+    limits = Limits(wait=1_000.0, slice=5.0, drain=1.0)
+    s = scheduler(model("a"), model("b"), limits=limits)
+    s.submit(Ticket("stopped", "a", "alice", 0.0, preemptable=True), 0.0)
+    settle(s, 0.0)
+    s.fairness.charge("alice", 10_000.0)
+    ask(s, "b", "other", now=1.0)
+    assert s.head("b") > 20.0
+    for now in (7.0, 8.0):
+        s.apply(s.schedule(now), now)
+    assert overdrawn(s, next(iter(s.replicas.values())), 8.0)
+    s.preempted("stopped", 8.0, generated=3)
+    settle(s, 8.0)
+    assert s.running.keys() == {"other"} and resident(s) == {"b"}
 
 
 def test_who_has_waited_long_is_not_put_off_nor_stopped() -> None:
