@@ -256,6 +256,7 @@ def test_every_wrong_key_takes_as_long_as_a_nearly_right_one(
     gone = make_key(guarded, "gone", "gone-by")
     revoked = guarded.manage("keys", "list", "--owner", "gone-by").stdout.split()[0]
     guarded.manage("keys", "revoke", revoked)
+    late = make_key(guarded, "late", "late-riser", hours=-1)
 
     def status(text: str) -> int:
         headers = {"authorization": f"Bearer {text}".encode()}
@@ -265,6 +266,8 @@ def test_every_wrong_key_takes_as_long_as_a_nearly_right_one(
         "nearly right": lambda: key[:-6] + secrets.token_hex(3),
         "random": lambda: secrets.token_urlsafe(40),
         "revoked": lambda: gone,
+        "expired": lambda: late,
+        "as long as a head may be": lambda: secrets.token_hex(3000),
         "no key at all": lambda: secrets.token_hex(3),
         "SQL": lambda: f"' OR '1'='1' -- {secrets.token_hex(3)}",
     }
