@@ -202,6 +202,11 @@ class RunningServer:
         found: dict[str, Any] = httpx.get(f"{self.url}/v1/models/{name}", timeout=10).json()["llms"]
         return found
 
+    def unload(self, name: str) -> None:
+        """Have a model unloaded, which some other test of a shared server may have asked."""
+        self.manage("models", "unload", name)
+        wait_until(lambda: self.model(name)["state"] == "unloaded", what=f"{name} is unloaded")
+
     def children(self) -> list[int]:
         """Pids of all processes that descend from the server."""
         return descendants(self.process.pid)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,38 +13,14 @@ from huggingface_hub import InferenceClient
 from openai import BadRequestError, OpenAI
 
 from inference.engines.pipelines.media import written
+from tests.api import senses
 from tests.api.asking import user
 from tests.api.witness import unharmed
 from tests.conftest import MakeServer
-from tests.servers import ROOT, RunningServer
+from tests.servers import RunningServer
 
 pytestmark = pytest.mark.engine
 RATE = 16_000
-CARDS = """
-[[model]]
-id = "echo"
-source = "echo"
-engine = "echo"
-
-[[model]]
-id = "echo-slow"
-source = "echo"
-engine = "echo"
-engine_args = {{ tokens_per_second = 20 }}
-
-[[model]]
-id = "pocket"
-source = {source!r}
-max_num_seqs = 4
-dtype = "float32"
-
-[[model]]
-id = "ears"
-source = {source!r}
-engine = "transformers"
-max_num_seqs = 4
-dtype = "float32"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +28,7 @@ def hearing(
     make_server: MakeServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
     """A server with the tiny model under both engines: `pocket` is vLLM's."""
-    folder = tmp_path_factory.mktemp("ears")
-    command = [sys.executable, "-m", "tests.tiny_model", str(folder / "model"), "ears"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
-    (folder / "cards.toml").write_text(CARDS.format(source=str(folder / "model")))
-    yield make_server({"CATALOGUE": str(folder / "cards.toml")})
+    yield make_server(senses.catalogue(tmp_path_factory.mktemp("ears"), "ears"))
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,6 @@ import json
 import random
 import shutil
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,37 +19,15 @@ from huggingface_hub import InferenceClient
 from openai import BadRequestError, InternalServerError, OpenAI
 from PIL import Image
 
+from tests.api import senses
 from tests.api.asking import user
 from tests.api.site import Site, running
 from tests.api.witness import unharmed
 from tests.conftest import MakeServer
-from tests.servers import ROOT, RunningServer
+from tests.servers import RunningServer
 
 pytestmark = pytest.mark.engine
-CARDS = """
-[[model]]
-id = "echo"
-source = "echo"
-engine = "echo"
-
-[[model]]
-id = "echo-slow"
-source = "echo"
-engine = "echo"
-engine_args = {{ tokens_per_second = 20 }}
-
-[[model]]
-id = "pocket"
-source = {source!r}
-max_num_seqs = 4
-dtype = "float32"
-
-[[model]]
-id = "eyes"
-source = {source!r}
-engine = "transformers"
-max_num_seqs = 4
-dtype = "float32"
+OTHER_FAMILY = """
 
 [[model]]
 id = "other-family"
@@ -72,21 +48,14 @@ def seeing(
 ) -> RunningServer:
     """A server whose `pocket` is the tiny model."""
     folder = tmp_path_factory.mktemp("tiny")
-    command = [sys.executable, "-m", "tests.tiny_model", str(folder / "model")]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
+    more = OTHER_FAMILY.format(other=str(folder / "other"))
+    cards = senses.catalogue(folder, "eyes", more)
     other = shutil.copytree(folder / "model", folder / "other")
     family = {"architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl"}
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config["text_config"] | config | family))
-    cards = CARDS.format(source=str(folder / "model"), other=str(other))
-    (folder / "cards.toml").write_text(cards)
-    return make_server(
-        {
-            "CATALOGUE": str(folder / "cards.toml"),
-            "REMOTE_MEDIA": "on",
-            "REMOTE_MEDIA_HOSTS": site.name,
-        }
-    )
+    remote = {"REMOTE_MEDIA": "on", "REMOTE_MEDIA_HOSTS": site.name}
+    return make_server(cards | remote)
 
 
 @pytest.fixture(scope="module")

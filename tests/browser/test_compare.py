@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_conversation import answers, ask, finished
-from tests.servers import RunningServer, wait_until
+from tests.servers import RunningServer
 
 pytestmark = pytest.mark.browser
 
@@ -25,9 +25,7 @@ def compare(page: Page, *models: str) -> None:
 def test_each_model_answers_as_its_turn_comes(
     open_page: Callable[..., Page], server: RunningServer
 ) -> None:
-    # Some other test of the shared server may have had it loaded.
-    assert server.manage("models", "unload", "echo-late").returncode == 0
-    wait_until(lambda: server.model("echo-late")["state"] == "unloaded")
+    server.unload("echo-late")
     page = open_page("echo")
     compare(page, "echo-late", "echo-eyes")
     ask(page, "good morning")
@@ -76,8 +74,9 @@ def test_stop_ends_all_of_them(open_page: Callable[..., Page]) -> None:
 
 
 def test_a_model_that_is_ready_is_offered_while_another_loads(
-    open_page: Callable[..., Page],
+    open_page: Callable[..., Page], server: RunningServer
 ) -> None:
+    server.unload("echo-late-too")
     page = open_page("echo-late-too")
     ask(page, "good morning")
     page.get_by_role("button", name="Ask echo instead, it is ready now").click()

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
+from tests.servers import RunningServer
 
 pytestmark = pytest.mark.browser
 
@@ -93,7 +94,10 @@ def test_stop_before_the_first_word_gives_the_question_back(
     expect(page.locator(".turn")).to_have_count(0)
 
 
-def test_waiting_is_shown_while_a_model_loads(open_page: Callable[..., Page]) -> None:
+def test_waiting_is_shown_while_a_model_loads(
+    open_page: Callable[..., Page], server: RunningServer
+) -> None:
+    server.unload("echo-late")
     page = open_page("echo-late")
     ask(page, "good morning")
     expect(page.locator(".waiting .words")).to_contain_text("loading")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.api import senses
 from tests.browser.conftest import OpenPage
 from tests.browser.test_controls import drawn
 from tests.browser.test_conversation import answers, ask, finished
 from tests.conftest import MakeServer
-from tests.servers import ROOT, RunningServer
+from tests.servers import RunningServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(300)]
 LOADED = 120_000
@@ -53,8 +52,7 @@ def test_a_tool_loop_with_pocket(pocket_server: RunningServer, open_page: OpenPa
 def seeing(make_server: MakeServer, tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
     """A server whose only model sees. Its weights are random: it knows no word."""
     folder: Path = tmp_path_factory.mktemp("eyes")
-    command = [sys.executable, "-m", "tests.tiny_model", str(folder / "model")]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
+    senses.write(folder / "model", "eyes")
     (folder / "cards.toml").write_text(CARDS.format(source=str(folder / "model")))
     return make_server({"CATALOGUE": str(folder / "cards.toml"), "DEFAULT_MODEL": "eyes"})
 

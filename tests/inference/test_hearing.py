@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.servers import ROOT
+from tests.inference.said import said
 
 pytestmark = pytest.mark.engine
 
@@ -18,16 +14,7 @@ pytestmark = pytest.mark.engine
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What programs said, by case."""
-    folder: Path = tmp_path_factory.mktemp("hearing")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.inference.hearing_programs", str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith('["'))
+    return dict(said("hearing_programs", tmp_path_factory.mktemp("hearing")))
 
 
 @pytest.mark.parametrize("name", ["deaf", "high", "low", "both"])

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +21,7 @@ from inference.requests import (
     SamplingParams,
 )
 from tests.inference.resuming import CASES, TOOL, chat, completion, cut, run, told
-from tests.servers import ROOT
+from tests.inference.said import said
 
 WORDS = " ".join(f"w{i}" for i in range(12))
 WAYS: list[tuple[Sequence[int], bool]] = [
@@ -126,20 +122,9 @@ def test_only_what_depends_on_nothing_but_its_tokens_is_preempted(
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """What a real engine said, whole and cut, by case."""
-    folder: Path = tmp_path_factory.mktemp("resuming")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.inference.resuming", str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, list[Any]] = {}
-    for line in done.stdout.splitlines():
-        if line.startswith("["):
-            name, *rest = json.loads(line)
-            found.setdefault(name, []).append(rest)
+    for name, *rest in said("resuming", tmp_path_factory.mktemp("resuming")):
+        found.setdefault(name, []).append(rest)
     return found
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.inference.said import said
 from tests.inference.text_engine import ASKED
-from tests.servers import ROOT
 
 pytestmark = pytest.mark.engine
 
@@ -20,16 +17,7 @@ pytestmark = pytest.mark.engine
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a real engine said, by case; "resumed" is a list of all its runs."""
-    folder: Path = tmp_path_factory.mktemp("text")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.inference.text_engine", str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["')]
+    lines = said("text_engine", tmp_path_factory.mktemp("text"))
     cases = {name: what for name, what in lines}
     return {**cases, "resumed": [what for name, what in lines if name == "resumed"]}
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.servers import ROOT
+from tests.inference.said import said
 
 pytestmark = pytest.mark.engine
 ENDLESS = ["LoadFailed", "Its chat template does not come to an end."]
@@ -19,16 +15,7 @@ ENDLESS = ["LoadFailed", "Its chat template does not come to an end."]
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What programs said, by case."""
-    folder: Path = tmp_path_factory.mktemp("programs")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.inference.text_programs", str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith('["'))
+    return dict(said("text_programs", tmp_path_factory.mktemp("programs")))
 
 
 def test_pickles_are_refused(found: dict[str, Any]) -> None:
