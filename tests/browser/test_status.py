@@ -82,7 +82,7 @@ def test_the_board_fits_every_screen(
 def test_every_page_leads_to_the_board(turns: RunningServer, visit: Callable[..., Page]) -> None:
     for path in ("", "/docs/api"):
         page = visit(turns.url + path)
-        page.get_by_role("link", name="Status").click()
+        page.get_by_role("link", name="Status", exact=True).click()
         expect(page).to_have_title("Status · LLMs for all")
 
 
