@@ -40,6 +40,7 @@ def collect_static_files() -> bool:
 def _sources() -> str:
     """A hash over all files' names, sizes and times, and over what works on them."""
     lines = [f"{name} {version(name)}" for name in ("django", "whitenoise")]
+    lines.append(Path(__file__).read_text())
     for finder in get_finders():
         for path, storage in finder.list([]):
             found = os.stat(storage.path(path))
