@@ -66,23 +66,23 @@ class ApiHandler(ASGIHandler):
             return
         request, refusal = self.create_request(scope, body)
         response = refusal or await self._middleware_chain(request)
-        await self.send_response(response, send)
+        if response.cookies or (response.streaming and not hasattr(response, "send_to")):
+            await super().send_response(response, send)
+        else:
+            await self._send(response, send, scope["line"])
 
-    async def send_response(self, response: Any, send: Send) -> None:
-        """A body in one piece, or a stream that sends itself; what is neither is Django's work.
+    async def _send(self, response: Any, send: Send, line: Any) -> None:
+        """A body in one piece, or a stream that sends itself. What is neither is Django's work.
 
         Django would pass each event of a stream through two more generators.
         """
-        if response.cookies or (response.streaming and not hasattr(response, "send_to")):
-            await super().send_response(response, send)
-            return
         headers = [
             (name.encode("ascii"), value.encode("latin1")) for name, value in response.items()
         ]
         status = response.status_code
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if response.streaming:
-            await response.send_to(send)
+            await response.send_to(send, line)
         else:
             await send({"type": "http.response.body", "body": response.content})
 

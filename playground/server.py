@@ -121,11 +121,10 @@ class Server(DaphneServer):
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         """Note whose requests end with their client; pages listen for that by themselves.
 
-        A websocket's application gets its connection too, to write on it directly.
+        The application gets the connection too, to write tokens on it directly.
         """
         self._believe_proxies_alone(scope)
-        if scope["type"] == "websocket":
-            scope["line"] = protocol
+        scope["line"] = protocol
         queue = super().create_application(protocol, scope)
         if queue is not None:
             self.connections[protocol]["is_api"] = is_api(scope["path"])

@@ -159,12 +159,19 @@ class Request(WebRequest):
             and not any(b"\n" in value or b"\r" in value for _, value in start["headers"])
         )
 
+    def send_piece(self, piece: bytes) -> None:
+        """The next piece of a stream whose first one has gone out; nothing once it is over."""
+        if self.finished or self.channel is None or not piece:
+            return
+        if self.chunked:
+            piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+        send_now(self.channel.transport, piece)
+
     def _write_body(self, message: dict[str, Any]) -> None:
         head, self._head = self._head, None
         if message.get("more_body"):
-            if self.chunked and self.startedWriting:
-                if body := message["body"]:
-                    send_now(self.channel.transport, b"%x\r\n%b\r\n" % (len(body), body))
+            if self.startedWriting:
+                self.send_piece(message["body"])
                 return
             if head is not None:
                 self._response_started = False

@@ -105,11 +105,12 @@ class VllmEngine(VllmBase):
         await asyncio.to_thread(params.verify, *checks)
 
     async def _generate(self, prepared: Prepared[Any]) -> AsyncGenerator[Output, None]:
-        """vLLM's deltas as Outputs, read from where vLLM collects them.
+        """vLLM's deltas as Outputs, read from where they are collected.
 
         `AsyncLLM.generate` does the same in a generator of its own, which every token would pass.
         """
-        llm = self._alive()
+        llm, results = self._alive(), self._results
+        assert results is not None
         asked: TextPayload = prepared.payload
         answer = await answer_of(prepared, llm.tokenizer)
         if answer.unread is not None:
@@ -120,6 +121,8 @@ class VllmEngine(VllmBase):
         chat, prompt_ids = asked.chat, engine_input["prompt_token_ids"]
         more = chat.engine_kwargs(prompt_ids) if chat is not None else {}
         collector = await self._added(llm, prepared, engine_input, params, more)
+        if not answer.decodes:
+            collector = results.collector(collector, params)
         finished = False
         try:
             while not (finished or answer.ended):
@@ -127,13 +130,16 @@ class VllmEngine(VllmBase):
                     result: Any = collector.get_nowait() or await collector.get()
                 except Exception as error:
                     raise EngineCrashed(f"The engine of `{self._card.id}` crashed.") from error
+                if isinstance(result, Output):
+                    yield answer.plain(result)
+                    continue
                 finished = result.finished
                 for output in answer.outputs(result):
                     yield output
         finally:
+            results.forget(collector)
             if not (finished or llm.errored):
                 await llm.abort(collector.request_id, internal=True)
-            collector.close()
 
     async def _added(
         self, llm: AsyncLLM, prepared: Prepared[Any], engine_input: Any, params: Any, more: Any

@@ -127,7 +127,20 @@ class TextAnswer:
             piece.token_ids = piece.token_ids[: decoder.num_output_tokens() - before]
         piece.text = decoder.get_next_output_text(piece.finish_reason is not None, True)
 
+    @property
+    def decodes(self) -> bool:
+        """Whether it is decoded here."""
+        return self._detokenizer is not None
+
     # --- one result ------------------------------------------------------------------------------
+
+    def plain(self, output: Output) -> Output:
+        """A piece of the middle that was decoded already."""
+        self._completion_tokens += len(output.token_ids)
+        self._last = output
+        if self._chats:
+            self._chats[0].split(output)
+        return output
 
     def outputs(self, result: RequestOutput) -> list[Output]:
         """The new pieces of one result, one per choice that has any."""

@@ -22,6 +22,7 @@ from inference.engines.parts import has_media, unreadable
 from inference.engines.plain_text import PlainText
 from inference.engines.vllm_media import check_media
 from inference.engines.vllm_rendering import Renderer
+from inference.engines.vllm_results import Results
 from inference.engines.vllm_watch import Watchdog
 from inference.errors import (
     ContextLengthExceeded,
@@ -81,6 +82,7 @@ class VllmBase(Engine):
         self._plain = PlainText(None)
         self._renderer: Renderer | None = None
         self._children = vllm_children.Children()
+        self._results: Results | None = None
         self._watchdog: Watchdog | None = None
 
     # --- life ------------------------------------------------------------------------------------
@@ -105,7 +107,8 @@ class VllmBase(Engine):
         self.can_sleep = bool(llm.model_config.enable_sleep_mode)
         self._plain = PlainText(llm.tokenizer)
         self._renderer = Renderer(llm.renderer)
-        self._watchdog = Watchdog(llm, self._children, self._resources.hang_seconds)
+        self._results = Results(llm)
+        self._watchdog = Watchdog(self._results, self._children, self._resources.hang_seconds)
         await self._loaded(llm)
         await asyncio.to_thread(freeze_heap)
 
@@ -207,7 +210,7 @@ class VllmBase(Engine):
             await asyncio.wait([self._loading], timeout=DEATH_POLL_SECONDS)
         if self._llm is not None:
             llm, self._llm = self._llm, None
-            self._renderer = self._watchdog = None
+            self._renderer = self._results = self._watchdog = None
             if llm.output_handler is not None:
                 # Else it takes the orderly end for a crash and logs a traceback.
                 llm.output_handler.cancel()

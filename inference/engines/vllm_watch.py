@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from inference.engines.vllm_children import Children
-
-if TYPE_CHECKING:
-    from vllm.v1.engine.async_llm import AsyncLLM
+from inference.engines.vllm_results import Results
 
 # Of the time in which nothing was heard: an engine that computes less than that does not compute.
 AT_WORK = 0.05
@@ -21,42 +18,35 @@ UNEASY = 0.25
 
 
 class Watchdog:
-    """Hears every step of an engine, and notices when none comes though there are requests.
+    """Listens to an engine's steps, and notices when none comes though there are requests.
 
     Looked at every so often, it finds fault after `seconds`. A process that is stopped, or waits
     for something that never comes, uses no CPU; one that is merely slow does.
     """
 
-    def __init__(self, llm: AsyncLLM, children: Children, seconds: float) -> None:
-        self._processor: Any = llm.output_processor
+    def __init__(self, results: Results, children: Children, seconds: float) -> None:
+        self._results = results
         self._children = children
         self._seconds = seconds
-        self._heard = time.monotonic()
         # When the count of CPU seconds began, in which silence, and from what.
         self._since, self._silence, self._cpu = 0.0, 0.0, 0.0
-        process = self._processor.process_outputs
-
-        def heard(*args: Any, **kwargs: Any) -> Any:
-            self._heard = time.monotonic()
-            return process(*args, **kwargs)
-
-        self._processor.process_outputs = heard
 
     @property
     def uneasy(self) -> bool:
         """Whether it is time to `look`: nothing was heard for a while though there is work."""
-        if not self._processor.has_unfinished_requests():
-            self._heard = time.monotonic()
-        return time.monotonic() - self._heard > UNEASY * self._seconds
+        if not self._results.are_awaited:
+            self._results.heard = time.monotonic()
+        return time.monotonic() - self._results.heard > UNEASY * self._seconds
 
     def look(self) -> str:
         """What is wrong; nothing where nothing is. Reads the processes' files: call it in a thread.
 
         The first look of a silence begins the count.
         """
-        now, silent = time.monotonic(), time.monotonic() - self._heard
-        if self._silence != self._heard:
-            self._silence, self._since, self._cpu = self._heard, now, self._children.cpu_seconds()
+        now, heard = time.monotonic(), self._results.heard
+        silent = now - heard
+        if self._silence != heard:
+            self._silence, self._since, self._cpu = heard, now, self._children.cpu_seconds()
         if silent < self._seconds:
             return ""
         worked = self._children.cpu_seconds() - self._cpu

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
@@ -15,6 +15,7 @@ from inference import InferenceService, Waiting
 from inference.requests import PULSE, GenerateRequest, Output, Question, Usage
 from playground.accounts.usage import Meter, Metered
 from playground.errors import error_body
+from playground.flow import Outlet
 
 from .asking import ask
 from .base import PLACEMENT, QUEUE_SECONDS, placement
@@ -27,6 +28,17 @@ DONE = b"data: [DONE]\n\n"
 GRACE_SECONDS = 1.0
 # How soon a change of position is told.
 NEWS_SECONDS = 1.0
+
+
+class Line(Protocol):
+    """The connection that a request came on; `playground.wire.Request` is one."""
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """Where to wait while the client does not read; None when it is gone."""
+
+    def send_piece(self, piece: bytes) -> None:
+        """Send a piece of the body that is not the first."""
 
 
 class EventStream(StreamingHttpResponse):
@@ -45,12 +57,18 @@ class EventStream(StreamingHttpResponse):
         # nginx would hold the tokens back to fill its buffer.
         self["X-Accel-Buffering"] = "no"
 
-    async def send_to(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-        """Send the body, event by event."""
+    async def send_to(self, send: Callable[[dict[str, Any]], Awaitable[None]], line: Line) -> None:
+        """Send the body: the first event and the end by ASGI, what is between straight to the line.
+
+        Whoever makes the events waits while the client does not read.
+        """
         async with aclosing(self.events) as events:
             await send({"type": "http.response.body", "body": self.first, "more_body": True})
             async for event in events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
+                line.send_piece(event)
+                outlet = line.outlet
+                if outlet is not None and outlet.full:
+                    await outlet.room()
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -1,0 +1,152 @@
+"""Tokens that go the short way say what vLLM's own way would have made of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench.frontend import POCKET
+from inference.engines.vllm_results import Collector, Results
+from inference.requests import Output
+
+pytestmark = pytest.mark.engine
+TEXT = "The café on Straße 7 sells 你好 and 🦙🦙: naïve, isn't it?"
+
+
+class Engine:
+    """vLLM's own reader of outputs, and what an EngineCore would send to it."""
+
+    def __init__(self) -> None:
+        from transformers import AutoTokenizer
+        from vllm.v1.engine.output_processor import OutputProcessor
+
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(POCKET)
+        self.output_processor = OutputProcessor(self.tokenizer, log_stats=False)
+
+    def asked(self, name: str, **params: Any) -> tuple[Any, Any]:
+        """vLLM's collector of a new request, and its parameters."""
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+        from vllm.v1.engine import EngineCoreRequest
+        from vllm.v1.engine.output_processor import RequestOutputCollector
+
+        kind = RequestOutputKind.DELTA
+        given = SamplingParams(max_tokens=200, output_kind=kind, **params)
+        request = EngineCoreRequest(name, [1, 2, 3], None, given, None, 0.0, None, None, None)
+        request.external_req_id = name
+        collector = RequestOutputCollector(kind, name)
+        self.output_processor.add_request(request, None, None, 0, collector)
+        return collector, given
+
+    def says(self, name: str, token_ids: Sequence[int], ends: bool = False) -> None:
+        """One step of the EngineCore."""
+        from vllm.v1.engine import EngineCoreOutput, FinishReason
+
+        reason = FinishReason.LENGTH if ends else None
+        output = EngineCoreOutput(name, list(token_ids), finish_reason=reason)
+        self.output_processor.process_outputs([output], 0.0, None)
+
+    def results(self) -> Results:
+        return Results(SimpleNamespace(output_processor=self.output_processor))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine()
+
+
+def read(collector: Any) -> tuple[str, list[int]]:
+    """All that is there now."""
+    text, ids = "", []
+    while (result := collector.get_nowait()) is not None:
+        piece = result if isinstance(result, Output) else result.outputs[0]
+        text, ids = text + piece.text, [*ids, *piece.token_ids]
+    return text, ids
+
+
+@pytest.mark.parametrize("every", [1, 3, 1000])
+def test_the_text_is_the_same_however_late_it_is_read(engine: Engine, every: int) -> None:
+    ids = engine.tokenizer.encode(TEXT, add_special_tokens=False)
+    results = engine.results()
+    theirs, _ = engine.asked("theirs")
+    given, params = engine.asked("ours")
+    ours = results.collector(given, params)
+    assert isinstance(ours, Collector)
+    found, expected = [], []
+    for place, token_id in enumerate(ids):
+        for name in ("theirs", "ours"):
+            engine.says(name, [token_id], ends=place == len(ids) - 1)
+        if place % every == 0:
+            found.append(read(ours))
+            expected.append(read(theirs))
+    found.append(read(ours))
+    expected.append(read(theirs))
+    assert found == expected
+    assert "".join(text for text, _ in found).strip() == TEXT
+    results.forget(ours)
+    assert not results.are_awaited
+
+
+def test_first_and_last_are_read_by_vllm_and_several_tokens_are_one_piece(engine: Engine) -> None:
+    ids = engine.tokenizer.encode(TEXT, add_special_tokens=False)
+    given, params = engine.asked("steps")
+    engine.says("steps", ids[:1])
+    # It had spoken before anybody was told where to listen.
+    ours = engine.results().collector(given, params)
+    engine.says("steps", ids[1:4])
+    engine.says("steps", ids[4:5])
+    engine.says("steps", ids[5:6], ends=True)
+    kinds = [ours.get_nowait() for _ in range(3)]
+    assert [isinstance(kind, Output) for kind in kinds] == [False, True, False]
+    assert list(kinds[1].token_ids) == ids[1:5]
+    assert not kinds[0].finished and kinds[2].finished
+    assert ours.get_nowait() is None
+
+
+@pytest.mark.parametrize("asked", [{"stop": ["x"]}, {"logprobs": 1}, {"detokenize": False}])
+def test_what_is_more_than_text_stays_with_vllm(engine: Engine, asked: dict[str, Any]) -> None:
+    given, params = engine.asked(f"more-{next(iter(asked))}", **asked)
+    assert engine.results().collector(given, params) is given
+
+
+def test_a_request_that_is_over_already_keeps_what_it_was_given(engine: Engine) -> None:
+    given, params = engine.asked("short")
+    engine.says("short", [5], ends=True)
+    collector = engine.results().collector(given, params)
+    assert collector is given
+    assert collector.get_nowait().finished
+
+
+async def test_who_waits_is_woken_and_hears_of_the_end_of_the_engine(engine: Engine) -> None:
+    given, params = engine.asked("waits")
+    results = engine.results()
+    before = results.heard
+    ours = results.collector(given, params)
+    first = asyncio.create_task(ours.get())
+    await asyncio.sleep(0)
+    engine.says("waits", [5])
+    assert not (await first).finished
+    assert results.heard > before
+    second = asyncio.create_task(ours.get())
+    await asyncio.sleep(0)
+    engine.says("waits", [6])
+    engine.output_processor.propagate_error(RuntimeError("gone"))
+    # Nothing that was said before is lost.
+    assert list((await second).token_ids) == [6]
+    with pytest.raises(RuntimeError, match="gone"):
+        await ours.get()
+
+
+async def test_who_gave_up_waiting_takes_nothing_with_it(engine: Engine) -> None:
+    given, params = engine.asked("leaves")
+    ours = engine.results().collector(given, params)
+    waiting = asyncio.create_task(ours.get())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    engine.says("leaves", [5])
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert ours.get_nowait() is not None
