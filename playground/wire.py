@@ -159,13 +159,18 @@ class Request(WebRequest):
             and not any(b"\n" in value or b"\r" in value for _, value in start["headers"])
         )
 
-    def send_piece(self, piece: bytes) -> None:
-        """The next piece of a stream whose first one has gone out; nothing once it is over."""
-        if self.finished or self.channel is None or not piece:
-            return
+    def send_piece(self, piece: bytes) -> Outlet | None:
+        """The next piece of a stream whose first one has gone out; nothing once it is over.
+
+        Returns where to wait before the next one, if the client does not keep up.
+        """
+        channel = self.channel
+        if self.finished or channel is None or not piece:
+            return None
         if self.chunked:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
-        send_now(self.channel.transport, piece)
+        send_now(channel.transport, piece)
+        return channel.outlet if channel.outlet.full else None
 
     def _write_body(self, message: dict[str, Any]) -> None:
         head, self._head = self._head, None
@@ -211,11 +216,13 @@ def send_now(transport: Any, data: bytes) -> None:
     system twice more about a socket that is nearly always ready: a third of what a streamed token
     costs.
     """
-    waiting = getattr(transport, "dataBuffer", True) or transport._tempDataBuffer
-    sent = 0 if waiting else transport.writeSomeData(data)
-    # A lost connection is told as an exception object; the transport's own write finds it too.
-    if not isinstance(sent, int):
-        sent = 0
+    sent = 0
+    if not (getattr(transport, "dataBuffer", True) or transport._tempDataBuffer):
+        try:
+            sent = transport.socket.send(data)
+        except OSError:
+            # It is full or lost: the transport's own write finds out what to do.
+            sent = 0
     if sent < len(data):
         transport.write(data[sent:])
 

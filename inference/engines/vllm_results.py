@@ -25,22 +25,19 @@ class Collector:
     It stands where vLLM's own RequestOutputCollector would, and is put to as that is.
     """
 
-    __slots__ = ("_decoder", "_results", "_state", "_waiter", "request_id")
+    __slots__ = ("_decoder", "_results", "_waiter", "has_begun", "request_id")
 
-    def __init__(self, state: Any, first: Any) -> None:
-        self.request_id: str = state.request_id
-        self._state = state
-        self._decoder = state.detokenizer
+    def __init__(self, request_id: str, decoder: Any, first: Any) -> None:
+        self.request_id = request_id
+        self._decoder = decoder
         self._results: deque[Any] = deque([first] if first is not None else ())
         self._waiter: asyncio.Future[None] | None = None
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether vLLM has read the first token, and what comes with that."""
-        return not self._state.is_prefilling
+        # Whether vLLM has read the first token, and what comes with that.
+        self.has_begun = first is not None
 
     def put(self, result: Any) -> None:
         """A RequestOutput, or the exception that ends the answer."""
+        self.has_begun = True
         self._results.append(result)
         self._wake()
 
@@ -106,7 +103,7 @@ class Results:
         state = self._processor.request_states.get(given.request_id)
         if state is None or not _is_plain(state, params):
             return given
-        found = Collector(state, given.get_nowait())
+        found = Collector(given.request_id, state.detokenizer, given.get_nowait())
         self._collectors[found.request_id] = state.queue = found
         return found
 

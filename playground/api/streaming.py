@@ -33,12 +33,8 @@ NEWS_SECONDS = 1.0
 class Line(Protocol):
     """The connection that a request came on; `playground.wire.Request` is one."""
 
-    @property
-    def outlet(self) -> Outlet | None:
-        """Where to wait while the client does not read; None when it is gone."""
-
-    def send_piece(self, piece: bytes) -> None:
-        """Send a piece of the body that is not the first."""
+    def send_piece(self, piece: bytes) -> Outlet | None:
+        """Send a piece of the body that is not the first; where to wait, if it has no room left."""
 
 
 class EventStream(StreamingHttpResponse):
@@ -65,9 +61,7 @@ class EventStream(StreamingHttpResponse):
         async with aclosing(self.events) as events:
             await send({"type": "http.response.body", "body": self.first, "more_body": True})
             async for event in events:
-                line.send_piece(event)
-                outlet = line.outlet
-                if outlet is not None and outlet.full:
+                if outlet := line.send_piece(event):
                     await outlet.room()
         await send({"type": "http.response.body", "body": b""})
 

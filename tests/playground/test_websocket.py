@@ -23,6 +23,12 @@ class Line(FileDescriptor):
         self.room = 0
         self.taken = b""
         self.reading: list[bool] = []
+        self.socket = SimpleNamespace(send=self._send)
+
+    def _send(self, data: bytes) -> int:
+        if not self.room:
+            raise BlockingIOError
+        return self.writeSomeData(data)
 
     def writeSomeData(self, data: bytes) -> int:
         taken = bytes(data)[: self.room]
