@@ -170,6 +170,7 @@ def engines(
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.slow
 def test_two_models_take_turns(engines: RunningServer) -> None:
     first = [Waiter(engines, name, f"tell {i}") for name in ("one", "two") for i in range(3)]
     answers = [each.answer() for each in first]

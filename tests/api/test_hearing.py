@@ -75,6 +75,7 @@ def test_another_sound_is_another_question(client: OpenAI) -> None:
     assert abs(high - again) < 1e-3 < abs(high - low)
 
 
+@pytest.mark.slow
 def test_both_engines_hear_the_same(client: OpenAI, hearing: RunningServer) -> None:
     """Tokens and odds are those of vLLM; sounds of other rates are brought to the model's."""
     given = {"logprobs": True, "max_tokens": 1}
@@ -126,7 +127,7 @@ BAD = {
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlhAQABAAAAACw="}}
 
 
-@pytest.mark.parametrize("model", ["ears", "pocket"])
+@pytest.mark.parametrize("model", ["ears", pytest.param("pocket", marks=pytest.mark.slow)])
 def test_what_cannot_be_heard_is_refused(
     client: OpenAI, hearing: RunningServer, model: str
 ) -> None:

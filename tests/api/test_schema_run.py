@@ -26,7 +26,7 @@ from tests.api.asking import CHAT, TEXT, events
 from tests.api.described import SHAPE, api
 from tests.servers import RunningServer, wait_until
 
-CASES = int(os.environ.get("SCHEMA_CASES", "2000"))
+CASES = int(os.environ.get("SCHEMA_CASES", "600"))
 MANY = int(os.environ.get("SCHEMA_CASES_SLOW", "50000"))
 ON_ENGINE = int(os.environ.get("SCHEMA_CASES_ENGINE", "150"))
 RIGHT, WRONG = GenerationMode.POSITIVE, GenerationMode.NEGATIVE

@@ -123,6 +123,7 @@ def test_a_picture_may_come_from_a_listed_host(client: OpenAI, site: Site) -> No
     assert caught.value.param == "messages[0].content[1].image_url.url"
 
 
+@pytest.mark.slow
 def test_under_transformers_the_same_is_seen(client: OpenAI, seeing: RunningServer) -> None:
     """Tokens and odds are those of the other engine; more pictures are more of a prompt."""
     given = {"logprobs": True, "max_tokens": 1}
@@ -138,6 +139,7 @@ def test_under_transformers_the_same_is_seen(client: OpenAI, seeing: RunningServ
         assert seeing.model(name)["input_modalities"] == ["text", "image"]
 
 
+@pytest.mark.slow
 def test_under_transformers_pictures_stream_beside_texts(client: OpenAI) -> None:
     given = {"model": "eyes", "extra_body": {"chat_template_kwargs": {"enable_thinking": False}}}
     contents = [look(url(drawn())), "What is it?", look(url(drawn(colour="blue")), url(drawn()))]
@@ -153,6 +155,7 @@ def streamed(client: OpenAI, content: Any, **given: Any) -> str:
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
 
 
+@pytest.mark.slow
 def test_under_transformers_hugging_faces_client_sees(seeing: RunningServer) -> None:
     hub = InferenceClient(f"{seeing.url}/hf/models/eyes", timeout=120)
     said = hub.chat_completion(user(look(url(drawn()))), max_tokens=4)
@@ -219,7 +222,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("model", ["pocket", "eyes"])
+@pytest.mark.parametrize("model", ["pocket", pytest.param("eyes", marks=pytest.mark.slow)])
 def test_what_is_no_picture_is_refused(client: OpenAI, seeing: RunningServer, model: str) -> None:
     ask(client, "hello", model=model)
     with unharmed(seeing, model):
