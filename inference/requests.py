@@ -110,7 +110,8 @@ class GenerateRequest(Question):
     """One prompt for a generating model: either `messages` or `prompt` is given.
 
     `prompt` is text or token ids. `tool_choice` is none, auto, required or the name of a tool as
-    `{"name": …}`.
+    `{"name": …}`. `gather`: so many tokens may come as one Output, which costs less than as many
+    Outputs; who streams wants each as soon as it is there.
     """
 
     messages: tuple[Message, ...] | None = None
@@ -120,6 +121,7 @@ class GenerateRequest(Question):
     tool_choice: Literal["none", "auto", "required"] | Mapping[str, str] = "auto"
     parallel_tool_calls: bool = True
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    gather: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

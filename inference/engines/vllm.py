@@ -122,7 +122,7 @@ class VllmEngine(VllmBase):
         more = chat.engine_kwargs(prompt_ids) if chat is not None else {}
         collector = await self._added(llm, prepared, engine_input, params, more)
         if not answer.decodes:
-            collector = results.collector(collector, params)
+            collector = results.collector(collector, params, prepared.request.gather)
         finished = False
         try:
             while not (finished or answer.ended):

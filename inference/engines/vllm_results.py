@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 class Collector:
     """The results of one plain text, in order: vLLM's RequestOutputs, and between them Outputs.
 
-    It stands where vLLM's own RequestOutputCollector would, and is put to as that is.
+    It stands where vLLM's own RequestOutputCollector would, and is put to as that is. Who waits is
+    woken for `gather` tokens, and for whatever is no token.
     """
 
-    __slots__ = ("_decoder", "_results", "_waiter", "has_begun", "request_id")
+    __slots__ = ("_decoder", "_gather", "_results", "_waiter", "has_begun", "request_id")
 
-    def __init__(self, request_id: str, decoder: Any, first: Any) -> None:
+    def __init__(self, request_id: str, decoder: Any, first: Any, gather: int) -> None:
         self.request_id = request_id
         self._decoder = decoder
+        self._gather = gather
         self._results: deque[Any] = deque([first] if first is not None else ())
         self._waiter: asyncio.Future[None] | None = None
         # Whether vLLM has read the first token, and what comes with that.
@@ -52,9 +54,11 @@ class Collector:
         if isinstance(last, Output):
             last.text += text
             last.token_ids = [*last.token_ids, *token_ids]
-            return
-        self._results.append(Output(text, token_ids))
-        self._wake()
+        else:
+            last = Output(text, token_ids)
+            self._results.append(last)
+        if len(last.token_ids) >= self._gather:
+            self._wake()
 
     def get_nowait(self) -> Any:
         """The next result; None where there is none yet. Raises what was put as an exception."""
@@ -98,12 +102,13 @@ class Results:
         """Whether the engine has a request that it has not answered whole."""
         return bool(self._processor.has_unfinished_requests())
 
-    def collector(self, given: Any, params: Any) -> Any:
+    def collector(self, given: Any, params: Any, gather: int = 1) -> Any:
         """Where to read the results of a request: vLLM's collector, or one that takes its place."""
         state = self._processor.request_states.get(given.request_id)
         if state is None or not _is_plain(state, params):
             return given
-        found = Collector(given.request_id, state.detokenizer, given.get_nowait())
+        first = given.get_nowait()
+        found = Collector(given.request_id, state.detokenizer, first, gather)
         self._collectors[found.request_id] = state.queue = found
         return found
 

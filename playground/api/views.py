@@ -33,6 +33,9 @@ from .streaming import event_stream
 OWNER = "llms-for-all"
 PLAIN_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 MAX_NAMED = 20
+# Of a whole answer so many tokens are brought together: nobody reads it before its end. Not more,
+# because those are made again when it is stopped for others.
+GATHER = 32
 
 
 class GenerateView(ApiView):
@@ -75,6 +78,7 @@ class GenerateView(ApiView):
                 weight=self.caller.weight_for(card.id),
                 queue_places=self.caller.queue_places(card.id),
                 request_id=f"{self.request_id}-{i}",
+                gather=1 if call.stream else GATHER,
             )
             for i, request in enumerate(call.requests)
         )

@@ -50,7 +50,8 @@ class Engine:
         self.output_processor.process_outputs([output], 0.0, None)
 
     def results(self) -> Results:
-        return Results(SimpleNamespace(output_processor=self.output_processor))  # type: ignore[arg-type]
+        llm: Any = SimpleNamespace(output_processor=self.output_processor)
+        return Results(llm)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def engine() -> Engine:
 
 def read(collector: Any) -> tuple[str, list[int]]:
     """All that is there now."""
-    text, ids = "", []
+    text, ids = "", list[int]()
     while (result := collector.get_nowait()) is not None:
         piece = result if isinstance(result, Output) else result.outputs[0]
         text, ids = text + piece.text, [*ids, *piece.token_ids]
@@ -104,6 +105,39 @@ def test_first_and_last_are_read_by_vllm_and_several_tokens_are_one_piece(engine
     assert list(kinds[1].token_ids) == ids[1:5]
     assert not kinds[0].finished and kinds[2].finished
     assert ours.get_nowait() is None
+
+
+async def test_who_wants_tokens_together_is_woken_for_so_many_or_for_the_end(
+    engine: Engine,
+) -> None:
+    given, params = engine.asked("together")
+    ours = engine.results().collector(given, params, 4)
+    engine.says("together", [5])
+    assert not ours.get_nowait().finished
+    pieces = asyncio.create_task(read_all(ours))
+    await asyncio.sleep(0)
+    for token_id in (5, 6, 7):
+        engine.says("together", [token_id])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not pieces.done()
+    for token_id in (8, 9, 10):
+        engine.says("together", [token_id])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    engine.says("together", [11], ends=True)
+    assert await pieces == [[5, 6, 7, 8], [9, 10], [11]]
+
+
+async def read_all(collector: Any) -> list[list[int]]:
+    """The tokens of each result up to the end."""
+    found = []
+    while True:
+        result = collector.get_nowait() or await collector.get()
+        piece = result if isinstance(result, Output) else result.outputs[0]
+        found.append(list(piece.token_ids))
+        if piece is not result and result.finished:
+            return found
 
 
 @pytest.mark.parametrize("asked", [{"stop": ["x"]}, {"logprobs": 1}, {"detokenize": False}])
