@@ -137,5 +137,7 @@ def _is_plain(state: Any, params: Any) -> bool:
     return (
         isinstance(state.detokenizer, BaseIncrementalDetokenizer)
         and state.parent_req is None
+        # Else vLLM itself brings tokens together.
+        and state.stream_interval == 1
         and not (params.stop or params.logprobs is not None)
     )

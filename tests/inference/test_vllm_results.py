@@ -140,7 +140,15 @@ async def read_all(collector: Any) -> list[list[int]]:
             return found
 
 
-@pytest.mark.parametrize("asked", [{"stop": ["x"]}, {"logprobs": 1}, {"detokenize": False}])
+SPECIAL: list[dict[str, Any]] = [
+    {"stop": ["x"]},
+    {"logprobs": 1},
+    {"detokenize": False},
+    {"stream_interval": 2},
+]
+
+
+@pytest.mark.parametrize("asked", SPECIAL)
 def test_what_is_more_than_text_stays_with_vllm(engine: Engine, asked: dict[str, Any]) -> None:
     given, params = engine.asked(f"more-{next(iter(asked))}", **asked)
     assert engine.results().collector(given, params) is given
