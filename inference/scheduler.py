@@ -123,6 +123,7 @@ class Scheduler(State):
     def loaded(self, replica_id: int, now: float) -> None:
         """The replica answers: its turn begins. Whoever asked for it pays for the load."""
         replica = self.replicas[replica_id]
+        self.yielded.pop(replica.model, None)
         seconds = now - replica.started
         known = self.estimates.of(replica.model)
         (known.wake if replica.waking else known.load).add(seconds)
@@ -351,6 +352,8 @@ class Scheduler(State):
             self.estimates.turned(replica.model, now - replica.ready_at, replica.overflow)
         if replica.closing:
             self.estimates.of(replica.model).drain.add(now - replica.closing_since)
+        if replica.model in self.queues:
+            self.yielded[replica.model] = replica.closing_since if replica.closing else now
         replica.state, replica.closing = ReplicaState.STOPPING, False
 
     def _fall_asleep(self, replica: Replica) -> None:

@@ -51,6 +51,8 @@ class State:
     failures: dict[str, Failure] = field(default_factory=dict)
     running: dict[str, Lease] = field(default_factory=dict)
     retired: set[int] = field(default_factory=set)
+    # When the last turn of a model ended that left some of its queue behind.
+    yielded: dict[str, float] = field(default_factory=dict)
     estimates: Estimates = field(default_factory=Estimates)
     fairness: FairShare = field(default_factory=lambda: FairShare(0.0))
     next_replica: int = 1
@@ -166,7 +168,9 @@ class State:
         return [self.models[m] for m in sorted(ready, key=self._order)]
 
     def _order(self, model: str) -> tuple[float, float]:
-        return self.head(model), self.queues[model].head(Lane.BATCH)
+        """Whom a turn left behind comes after all that waited at its end, however long it waits."""
+        head = max(self.head(model), self.yielded.get(model, 0.0))
+        return head, self.queues[model].head(Lane.BATCH)
 
     def places(self) -> int:
         """How many models have turns side by side, as things stand."""

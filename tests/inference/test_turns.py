@@ -47,6 +47,33 @@ def test_full_batch_is_not_closed_before_the_slice_ends() -> None:
     assert s.running.keys() == {"2"}
 
 
+def test_whom_a_turn_left_behind_comes_after_all_that_waited_at_its_end() -> None:
+    """However long it waits: else a queue that grows takes every turn, and each serves a few."""
+    limits = Limits(wait=1_000.0, slice=100.0)
+    s = scheduler(model("a", max_num_seqs=1), model("b"), model("c"), limits=limits)
+    for i in range(5):
+        ask(s, "a", f"a{i}", account=f"user{i}")
+    settle(s, 0.0)
+    ask(s, "b", "b", now=50.0)
+    ask(s, "c", "c", now=60.0)
+    settle(s, 60.0)
+    assert s.running.keys() == {"a0"}
+    # The slice is over, and those of `a` have waited longest.
+    s.finish("a0", 151.0)
+    settle(s, 151.0)
+    assert s.running.keys() == {"b"}
+    assert [name for name, _ in s.upcoming(151.0)] == ["c", "a"]
+    # Who comes after its end comes after it.
+    s.finish("b", 165.0)
+    settle(s, 165.0)
+    ask(s, "b", "late", now=166.0)
+    settle(s, 166.0)
+    assert s.running.keys() == {"c"}
+    s.finish("c", 170.0)
+    settle(s, 170.0)
+    assert s.running.keys() == {"a1"}
+
+
 def test_drain_is_capped() -> None:
     s = scheduler(model("a"), model("b"), limits=Limits(drain=10.0))
     s.submit(Ticket("1", "a", "alice", 0.0, preemptable=True), 0.0)
