@@ -198,7 +198,8 @@ def test_a_busy_model_starves_nobody(engines: RunningServer) -> None:
         wait_until(lambda: len(waits) >= served + 4, 120, "`one` has its turn again")
     found = order(engines)
     alternates(found)
-    assert [model for model, kind in found[before:] if kind == "load"][-3:] == ["one", "two", "one"]
+    # `one` may have been there from the test before.
+    assert [model for model, kind in found[before:] if kind == "load"][-2:] == ["two", "one"]
     # Of the clients of `one`, those that came while it was away waited longer; nobody else.
     assert sum(wait > 0.5 for wait in waits) <= 4 * len(found)
 
