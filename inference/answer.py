@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 
-from inference.requests import Output
+from inference.requests import Output, Sink
 
 
 class Answer:
     """The stream of one request. Iterate it inside `contextlib.aclosing`: it holds a place.
 
     A plain async generator would not do: closing one that was never iterated runs no `finally`.
-    `queue_seconds` is how long it had waited when it began.
+    `queue_seconds` is how long it had waited when it began. `divert(sink)`: while whoever iterates
+    waits for the next piece, the sink may be given it instead, at once and past all generators, if
+    it is plain: neither the first nor the last, which always come here.
     """
 
-    __slots__ = ("_cost", "_outputs", "_release", "queue_seconds")
+    __slots__ = ("_cost", "_outputs", "_release", "divert", "queue_seconds")
 
     def __init__(
         self,
@@ -22,7 +24,9 @@ class Answer:
         release: Callable[[], None],
         queue_seconds: float,
         cost: Callable[[], float],
+        divert: Callable[[Sink], None],
     ) -> None:
+        self.divert = divert
         self._cost = cost
         self._outputs = outputs
         self._release = release

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -241,3 +241,7 @@ class Output:
 # Says nothing: a stream that was stopped for others and waits for its next turn yields it now and
 # then, so that whoever reads can tell where it stands. One object, to be known by its identity.
 PULSE = Output()
+
+# What takes pieces of an answer where they are made. False: it took this one, and the next is to go
+# by way of whoever reads the stream, who waits until there is room.
+Sink = Callable[[Output], bool]

@@ -15,7 +15,7 @@ from inference.dispatch import Dispatcher
 from inference.engines.base import Engine, Prepared
 from inference.errors import EngineCrashed, EngineTimeout, Preempted, ShuttingDown
 from inference.replica import Lease, Replica
-from inference.requests import PULSE, GenerateRequest, Output, Question
+from inference.requests import PULSE, GenerateRequest, Output, Question, Sink
 
 # How often an answer that waits for its next turn shows that it is alive.
 PULSE_SECONDS = 1.0
@@ -54,6 +54,7 @@ class Run:
         self._stream: AsyncGenerator[Output, None] | None = None
         # The task that is inside the engine's stream right now, and whether it is to come out.
         self._inside: asyncio.Task[Any] | None = None
+        self._loop = asyncio.get_running_loop()
         self._stopped = False
         self._complete = False
         self._requeued: asyncio.Task[None] | None = None
@@ -157,6 +158,11 @@ class Run:
                 await self._stream.aclose()
             self._release()
 
+    def divert(self, sink: Sink) -> None:
+        """Plain pieces of this turn go to `sink` as they are made, if the engine can do that."""
+        if self._engine is not None and self._prepared is not None:
+            self._engine.divert(self._prepared, lambda output: sink(self._counted(output)))
+
     def _enter(self) -> AsyncGenerator[Output, None]:
         assert self._engine is not None and self._prepared is not None
         self._stopped, self._requeued = False, None
@@ -179,7 +185,7 @@ class Run:
         """The next piece; None at the end, and when others have to be let in."""
         if self._stopped:
             return None
-        self._inside = asyncio.current_task()
+        self._inside = asyncio.current_task(self._loop)
         try:
             return await anext(stream)
         except StopAsyncIteration:
@@ -211,7 +217,7 @@ class Run:
             self._inside.cancel()
         else:
             # The caller is busy with what it got; the others do not wait for that.
-            self._requeued = asyncio.get_running_loop().create_task(self._queue_again())
+            self._requeued = self._loop.create_task(self._queue_again())
             self._requeued.add_done_callback(_heard)
 
     async def _queue_again(self) -> None:

@@ -105,7 +105,7 @@ class InferenceService:
         early = await self._prepare_early(card, request)
         run = Run(self._dispatcher, self._clock, card.id, request)
         await self._start(run, card, request, early)
-        return Answer(run.outputs(), run.finish, run.waited, lambda: run.device_seconds)
+        return Answer(run.outputs(), run.finish, run.waited, lambda: run.device_seconds, run.divert)
 
     def waiting(self, request_id: str) -> Waiting | None:
         """Where a request stands in the queue of its model; None when it does not wait."""

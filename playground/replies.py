@@ -129,6 +129,12 @@ async def _stream(
     reply: Reply, request: requests.GenerateRequest, tally: Tally, meter: Meter
 ) -> None:
     """Wait for the turn, then write down what the model says."""
+
+    def write(output: requests.Output) -> bool:
+        tally.count(output, time.monotonic())
+        reply.put(output.text, output.reasoning, output.tool_calls, tally.tokens)
+        return not reply.is_ahead
+
     news = asyncio.create_task(tell_waiting(reply, request.request_id))
     try:
         stream = await metered(get_service().generate(request), meter)
@@ -140,9 +146,9 @@ async def _stream(
                 if told := waiting_news(request.request_id):
                     reply.wait(told)
                 continue
-            tally.count(output, time.monotonic())
-            reply.put(output.text, output.reasoning, output.tool_calls, tally.tokens)
-            if reply.is_ahead:
+            if not tally.tokens:
+                stream.divert(write)
+            if not write(output):
                 await reply.caught_up()
 
 

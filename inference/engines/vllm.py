@@ -14,9 +14,10 @@ from inference.engines.limits import max_tokens
 from inference.engines.vllm_answer import TextPayload, answer_of
 from inference.engines.vllm_base import VllmBase, client_error
 from inference.engines.vllm_chat import ChatParsing
+from inference.engines.vllm_results import Collector, Fault
 from inference.engines.vllm_sampling import sampling_params, structured_params
 from inference.errors import EngineCrashed, InvalidRequest, UnsupportedParameter
-from inference.requests import GenerateRequest, Output, Question
+from inference.requests import GenerateRequest, Output, Question, Sink
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -123,6 +124,7 @@ class VllmEngine(VllmBase):
         collector = await self._added(llm, prepared, engine_input, params, more)
         if not answer.decodes:
             collector = results.collector(collector, params, prepared.request.gather)
+            asked.collector = collector if isinstance(collector, Collector) else None
         finished = False
         try:
             while not (finished or answer.ended):
@@ -133,13 +135,22 @@ class VllmEngine(VllmBase):
                 if isinstance(result, Output):
                     yield answer.plain(result)
                     continue
+                if isinstance(result, Fault):
+                    raise result.error
                 finished = result.finished
                 for output in answer.outputs(result):
                     yield output
         finally:
+            asked.collector = None
             results.forget(collector)
             if not (finished or llm.errored):
                 await llm.abort(collector.request_id, internal=True)
+
+    def divert(self, prepared: Prepared[Any], sink: Sink) -> None:
+        """Plain tokens go to `sink` as soon as they are decoded."""
+        asked: TextPayload = prepared.payload
+        if asked.collector is not None and (answer := asked.answer) is not None:
+            asked.collector.sink = lambda output: sink(answer.plain(output))
 
     async def _added(
         self, llm: AsyncLLM, prepared: Prepared[Any], engine_input: Any, params: Any, more: Any

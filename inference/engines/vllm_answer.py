@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.engines.base import Prepared
 from inference.engines.vllm_chat import ChatRequest
+from inference.engines.vllm_results import Collector
 from inference.errors import EngineCrashed, InvalidRequest
 from inference.requests import FinishReason, GenerateRequest, Output, TokenLogprob, Usage
 
@@ -23,12 +24,13 @@ STRETCH = 64
 
 @dataclass(slots=True)
 class TextPayload:
-    """A request in vLLM's terms, and its answer once that has begun."""
+    """A request in vLLM's terms, its answer once that has begun, and where its tokens come in."""
 
     engine_input: Any
     params: Any
     chat: ChatRequest | None
     answer: TextAnswer | None = None
+    collector: Collector | None = None
 
     def rest(self, said: Sequence[int]) -> tuple[Any, Any]:
         """vLLM's input and parameters for what comes after these tokens."""

@@ -107,7 +107,7 @@ class VllmBase(Engine):
         self.can_sleep = bool(llm.model_config.enable_sleep_mode)
         self._plain = PlainText(llm.tokenizer)
         self._renderer = Renderer(llm.renderer)
-        self._results = Results(llm)
+        self._results = Results.of(llm)
         self._watchdog = Watchdog(self._results, self._children, self._resources.hang_seconds)
         await self._loaded(llm)
         await asyncio.to_thread(freeze_heap)

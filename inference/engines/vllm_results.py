@@ -11,31 +11,47 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from inference.requests import Output
+from inference.engines import vllm_listener
+from inference.requests import Output, Sink
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
+
+
+class Fault(NamedTuple):
+    """What went wrong where a piece was taken, on its way to whoever reads the answer."""
+
+    error: Exception
 
 
 class Collector:
     """The results of one plain text, in order: vLLM's RequestOutputs, and between them Outputs.
 
     It stands where vLLM's own RequestOutputCollector would, and is put to as that is. Who waits is
-    woken for `gather` tokens, and for whatever is no token.
+    woken for `gather` tokens, and for whatever is no token. While somebody waits and has read all
+    that was before, the `sink` is given tokens in their place, if there is one.
     """
 
-    __slots__ = ("_decoder", "_gather", "_results", "_waiter", "has_begun", "request_id")
+    __slots__ = (
+        "_decoder", "_full", "_gather", "_loop", "_results", "_waiter", "has_begun", "request_id",
+        "sink",
+    )  # fmt: skip
 
     def __init__(self, request_id: str, decoder: Any, first: Any, gather: int) -> None:
         self.request_id = request_id
         self._decoder = decoder
         self._gather = gather
         self._results: deque[Any] = deque([first] if first is not None else ())
+        # Named once: to look for the running loop is a system call, and that for each token.
+        self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         # Whether vLLM has read the first token, and what comes with that.
         self.has_begun = first is not None
+        self.sink: Sink | None = None
+        # The sink has no room: who reads waits until it has, and comes back then.
+        self._full = False
 
     def put(self, result: Any) -> None:
         """A RequestOutput, or the exception that ends the answer."""
@@ -50,6 +66,19 @@ class Collector:
             decoder.token_ids.append(token_id)
             # Not `update`: it copies the whole text at each token, to look for stop strings.
             text += decoder.decode_next(token_id)
+        waiter = self._waiter
+        if self.sink is None or self._full or self._results or waiter is None or waiter.done():
+            self._keep(text, token_ids)
+        else:
+            self._pour(self.sink, Output(text, token_ids))
+
+    def _pour(self, sink: Sink, output: Output) -> None:
+        try:
+            self._full = not sink(output)
+        except Exception as error:  # it is the answer's, not the engine's, and others go on
+            self.put(Fault(error))
+
+    def _keep(self, text: str, token_ids: Sequence[int]) -> None:
         last = self._results[-1] if self._results else None
         if isinstance(last, Output):
             last.text += text
@@ -71,8 +100,9 @@ class Collector:
 
     async def get(self) -> Any:
         """The next result. Raises what was put as an exception."""
+        self._full = False
         while not self._results:
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             try:
                 await self._waiter
             finally:
@@ -88,14 +118,28 @@ class Collector:
 
 
 class Results:
-    """Reads every step of an engine. `heard` is when the last one came, by the monotonic clock."""
+    """Reads every step of an engine. `heard` is when the last one came, by the monotonic clock.
 
-    def __init__(self, llm: AsyncLLM) -> None:
-        self._processor: Any = llm.output_processor
+    `listens` says whether `hear` gets every step before vLLM does; else all come by way of vLLM.
+    """
+
+    def __init__(self, processor: Any, listens: bool) -> None:
+        self._processor = processor
         self._read = self._processor.process_outputs
         self._processor.process_outputs = self._process
         self._collectors: dict[str, Collector] = {}
+        # Outputs that vLLM has been given and has not read.
+        self._unread = 0
+        self._listens = listens
         self.heard = time.monotonic()
+
+    @classmethod
+    def of(cls, llm: AsyncLLM) -> Results:
+        """The results of an engine. To be called on the event loop, before it is asked anything."""
+        results = cls(llm.output_processor, listens=vllm_listener.can_listen(llm))
+        if results._listens:
+            vllm_listener.listen(llm, results.hear)
+        return results
 
     @property
     def are_awaited(self) -> bool:
@@ -117,9 +161,25 @@ class Results:
         self._collectors.pop(collector.request_id, None)
         collector.close()
 
-    def _process(self, outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-        """In place of vLLM's OutputProcessor.process_outputs."""
+    def hear(self, outputs: list[Any]) -> list[Any]:
+        """What a step brought. Returns what vLLM is to read of it, later."""
         self.heard = time.monotonic()
+        # Nothing overtakes what vLLM has not read yet.
+        others = outputs if self._unread else self._others(outputs)
+        self._unread += len(others)
+        return others
+
+    def _process(self, outputs: list[Any], *args: Any, **kwargs: Any) -> Any:
+        """In place of vLLM's OutputProcessor.process_outputs."""
+        if self._listens:
+            self._unread -= len(outputs)
+        else:
+            self.heard = time.monotonic()
+            outputs = self._others(outputs)
+        return self._read(outputs, *args, **kwargs)
+
+    def _others(self, outputs: Sequence[Any]) -> list[Any]:
+        """Bring plain tokens to those who wait for them. Returns what is more than that."""
         others = []
         for output in outputs:
             collector = self._collectors.get(output.request_id)
@@ -127,7 +187,7 @@ class Results:
                 others.append(output)
             else:
                 collector.put_tokens(output.new_token_ids)
-        return self._read(others, *args, **kwargs)
+        return others
 
 
 def _is_plain(state: Any, params: Any) -> bool:

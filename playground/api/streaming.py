@@ -44,11 +44,16 @@ class EventStream(StreamingHttpResponse):
     """
 
     def __init__(
-        self, first: bytes, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]
+        self,
+        first: bytes,
+        events: AsyncGenerator[bytes, None],
+        headers: Mapping[str, str],
+        shortcut: Shortcut | None = None,
     ) -> None:
         super().__init__(content_type="text/event-stream; charset=utf-8", headers=headers)
         self.first = first
         self.events = events
+        self.shortcut = shortcut
         self["Cache-Control"] = "no-cache"
         # nginx would hold the tokens back to fill its buffer.
         self["X-Accel-Buffering"] = "no"
@@ -60,10 +65,40 @@ class EventStream(StreamingHttpResponse):
         """
         async with aclosing(self.events) as events:
             await send({"type": "http.response.body", "body": self.first, "more_body": True})
+            if self.shortcut is not None:
+                self.shortcut.lead_to(line)
             async for event in events:
                 if outlet := line.send_piece(event):
                     await outlet.room()
         await send({"type": "http.response.body", "body": b""})
+
+
+class Shortcut:
+    """The way of plain tokens: written where they are decoded, past the generators between.
+
+    It is there once there is a stream and a connection that has had its first event.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._stream: Metered | None = None
+        self._line: Line | None = None
+
+    def open(self, stream: Metered) -> None:
+        """Answers come from here."""
+        self._stream = stream
+        self._join()
+
+    def lead_to(self, line: Line) -> None:
+        """They are written there."""
+        self._line = line
+        self._join()
+
+    def _join(self) -> None:
+        line, shape = self._line, self._shape
+        if line is not None and self._stream is not None:
+            send = line.send_piece
+            self._stream.divert(lambda output: send(shape.chunk(output)) is None)
 
 
 async def event_stream(
@@ -71,8 +106,9 @@ async def event_stream(
 ) -> EventStream:
     """The response to a streamed call. Raises what is known before its first event."""
     headers: dict[str, str] = {}
-    events = sse(service, call, shape, request_id, headers, meter)
-    return EventStream(await anext(events), events, headers)
+    shortcut = Shortcut(shape)
+    events = sse(service, call, shape, request_id, headers, meter, shortcut)
+    return EventStream(await anext(events), events, headers, shortcut)
 
 
 async def sse(
@@ -82,10 +118,11 @@ async def sse(
     request_id: str,
     headers: dict[str, str],
     meter: Meter,
+    shortcut: Shortcut,
 ) -> AsyncGenerator[bytes, None]:
     """The events of one call; a failure after the first of them is an event too.
 
-    `headers` may be added to until the first event.
+    `headers` may be added to until the first event. What takes the `shortcut` is none of them.
     """
     begun = False
     opening = asyncio.create_task(_open(service, call.requests, meter))
@@ -108,6 +145,7 @@ async def sse(
                 headers[QUEUE_SECONDS] = f"{stream.queue_seconds:.3f}"
         begun = True
         used += [first.usage] if first.usage else []
+        shortcut.open(stream)
         yield shape.opening() + shape.chunk(first)
         async for output in stream:
             if output is PULSE:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench.frontend import POCKET
-from inference.engines.vllm_results import Collector, Results
+from inference.engines.vllm_results import Collector, Fault, Results
 from inference.requests import Output
 
 pytestmark = pytest.mark.engine
@@ -49,9 +48,8 @@ class Engine:
         output = EngineCoreOutput(name, list(token_ids), finish_reason=reason)
         self.output_processor.process_outputs([output], 0.0, None)
 
-    def results(self) -> Results:
-        llm: Any = SimpleNamespace(output_processor=self.output_processor)
-        return Results(llm)
+    def results(self, listens: bool = False) -> Results:
+        return Results(self.output_processor, listens)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +67,7 @@ def read(collector: Any) -> tuple[str, list[int]]:
 
 
 @pytest.mark.parametrize("every", [1, 3, 1000])
-def test_the_text_is_the_same_however_late_it_is_read(engine: Engine, every: int) -> None:
+async def test_the_text_is_the_same_however_late_it_is_read(engine: Engine, every: int) -> None:
     ids = engine.tokenizer.encode(TEXT, add_special_tokens=False)
     results = engine.results()
     theirs, _ = engine.asked("theirs")
@@ -91,7 +89,9 @@ def test_the_text_is_the_same_however_late_it_is_read(engine: Engine, every: int
     assert not results.are_awaited
 
 
-def test_first_and_last_are_read_by_vllm_and_several_tokens_are_one_piece(engine: Engine) -> None:
+async def test_first_and_last_are_read_by_vllm_and_several_tokens_are_one_piece(
+    engine: Engine,
+) -> None:
     ids = engine.tokenizer.encode(TEXT, add_special_tokens=False)
     given, params = engine.asked("steps")
     engine.says("steps", ids[:1])
@@ -127,6 +127,62 @@ async def test_who_wants_tokens_together_is_woken_for_so_many_or_for_the_end(
         await asyncio.sleep(0)
     engine.says("together", [11], ends=True)
     assert await pieces == [[5, 6, 7, 8], [9, 10], [11]]
+
+
+async def test_tokens_go_straight_to_the_sink_while_their_reader_waits(engine: Engine) -> None:
+    given, params = engine.asked("straight")
+    ours = engine.results().collector(given, params)
+    taken: list[list[int]] = []
+    has_room = True
+
+    def sink(output: Output) -> bool:
+        taken.append(list(output.token_ids))
+        return has_room
+
+    engine.says("straight", [5])
+    ours.sink = sink
+    # The first is unread: nothing overtakes it.
+    engine.says("straight", [6])
+    assert not ours.get_nowait().finished
+    assert list(ours.get_nowait().token_ids) == [6]
+    waiting = asyncio.create_task(ours.get())
+    await asyncio.sleep(0)
+    engine.says("straight", [7])
+    assert taken == [[7]] and not waiting.done()
+    # The one that fills the sink is taken; those behind it go by way of the reader.
+    has_room = False
+    engine.says("straight", [8])
+    engine.says("straight", [9])
+    engine.says("straight", [10])
+    assert taken == [[7], [8]]
+    assert list((await waiting).token_ids) == [9, 10]
+    # Who comes back for more has seen to it that there is room.
+    has_room = True
+    waiting = asyncio.create_task(ours.get())
+    await asyncio.sleep(0)
+    engine.says("straight", [11])
+    engine.says("straight", [12], ends=True)
+    assert taken == [[7], [8], [11]]
+    assert (await waiting).finished
+
+
+async def test_what_goes_wrong_in_a_sink_is_told_to_the_reader_of_that_answer(
+    engine: Engine,
+) -> None:
+    given, params = engine.asked("wrong")
+    ours = engine.results().collector(given, params)
+
+    def sink(output: Output) -> bool:
+        raise KeyError("wrong")
+
+    engine.says("wrong", [5])
+    assert not ours.get_nowait().finished
+    ours.sink = sink
+    waiting = asyncio.create_task(ours.get())
+    await asyncio.sleep(0)
+    engine.says("wrong", [6])
+    found = await waiting
+    assert isinstance(found, Fault) and isinstance(found.error, KeyError)
 
 
 async def read_all(collector: Any) -> list[list[int]]:
@@ -192,3 +248,21 @@ async def test_who_gave_up_waiting_takes_nothing_with_it(engine: Engine) -> None
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert ours.get_nowait() is not None
+
+
+async def test_no_token_overtakes_what_vllm_has_not_read(engine: Engine) -> None:
+    from vllm.v1.engine import EngineCoreOutput
+
+    given, params = engine.asked("ordered")
+    results = engine.results(listens=True)
+    ours = results.collector(given, params)
+    steps = [[EngineCoreOutput("ordered", [token_id])] for token_id in (5, 6, 7, 8)]
+    # Two steps come before vLLM's handler has its turn; the third comes between its two.
+    late = [results.hear(step) for step in steps[:2]]
+    assert late == steps[:2]
+    engine.output_processor.process_outputs(late[0], 0.0, None)
+    late.append(results.hear(steps[2]))
+    for outputs in late[1:]:
+        engine.output_processor.process_outputs(outputs, 0.0, None)
+    assert results.hear(steps[3]) == []
+    assert read(ours)[1] == [5, 6, 7, 8]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from inference import Answer
 from inference.errors import Refused, RequestError
-from inference.requests import Output, Usage
+from inference.requests import Output, Sink, Usage
 from playground.errors import BadKey
 
 from ..access import Caller
@@ -95,11 +95,11 @@ class Meter:
         self._granted = time.monotonic()
         self._stream = stream
 
-    def enter(self) -> None:
+    def enter(self, loop: asyncio.AbstractEventLoop) -> None:
         """The task goes into the stream. Raises BadKey when the caller was shut out meanwhile."""
         if self._called_off:
             raise BadKey(SHUT_OUT)
-        self._inside = asyncio.current_task()
+        self._inside = asyncio.current_task(loop)
 
     def leave(self) -> None:
         """The task is out of the stream, busy with what it got."""
@@ -212,7 +212,7 @@ async def metered(opening: Coroutine[Any, Any, Stream], meter: Meter) -> Metered
     except BaseException:
         opening.close()
         raise
-    meter.enter()
+    meter.enter(asyncio.get_running_loop())
     try:
         stream = await opening
     except BaseException as exc:
@@ -242,6 +242,18 @@ class Metered:
         """How long it waited for its place; None for several streams as one."""
         return self._stream.queue_seconds if isinstance(self._stream, Answer) else None
 
+    def divert(self, sink: Sink) -> None:
+        """Let plain pieces go to `sink` as they are made, past whoever iterates; see `Answer`."""
+        if not isinstance(self._stream, Answer):
+            return
+        meter = self._meter
+
+        def counting(output: Output) -> bool:
+            meter.tokens += len(output.token_ids)
+            return sink(output)
+
+        self._stream.divert(counting)
+
     async def aclose(self) -> None:
         """Stop and free the place; again is no error."""
         try:
@@ -255,15 +267,17 @@ class Metered:
 
     async def _counted(self) -> AsyncGenerator[Output, None]:
         meter = self._meter
+        # Named once: to look for the running loop is a system call, and that for each token.
+        loop = asyncio.get_running_loop()
         try:
-            meter.enter()
+            meter.enter(loop)
             async for output in self._stream:
                 meter.leave()
                 meter.tokens += len(output.token_ids)
                 if output.usage is not None or output.prompt_token_ids:
                     meter.note(output)
                 yield output
-                meter.enter()
+                meter.enter(loop)
         except BaseException as exc:
             cause = meter.cause(exc)
             meter.end(cause)
