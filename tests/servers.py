@@ -29,6 +29,8 @@ DEFAULTS = {
     "DRAIN_SECONDS": "10",
     "FIRST_TOKEN_SECONDS": "60",
     "HANG_SECONDS": "6",
+    # A first engine takes a minute and more where three of them start on two slow cores.
+    "MAX_SILENT_WAIT": "240",
     "AUTH_MODE": "open",
     "HOST": "127.0.0.1",
     "PYTHONUNBUFFERED": "1",

@@ -19,6 +19,7 @@ from playground.api.serializers import (
     EmbeddingSerializer,
 )
 from playground.errors import BadBody, BadValue
+from tests.pace import slowness
 
 TEXTS = st.text(st.sampled_from('ab"\\[]{},:\n \U0001f600é'), max_size=12)
 VALUES = st.recursive(
@@ -204,19 +205,6 @@ def test_a_refusal_takes_less_than_50_ms_of_cpu(name: str) -> None:
     raw = make()
     # A machine that others use counts what they make it wait for as ours: the best of some.
     assert any(refused_in(path, raw) < 0.05 * slowness() for _ in range(20))
-
-
-# What 50 ms are meant for reads this in so many seconds; another machine, or a busy one, may take
-# longer for a refusal in the same measure.
-YARDSTICK = json.dumps([[i, str(i), {"a": i / 7}] for i in range(20_000)])
-YARDSTICK_SECONDS = 0.0165
-
-
-def slowness() -> float:
-    """How many times longer than there this machine takes at this moment, and never below one."""
-    began = time.thread_time()
-    json.loads(YARDSTICK)
-    return max(1.0, (time.thread_time() - began) / YARDSTICK_SECONDS)
 
 
 def refused_in(path: str, raw: bytes) -> float:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import MakeServer
+from tests.pace import slowness
 from tests.servers import RunningServer
 from tests.staff import BOSS, sessions_of, signed_in
 
@@ -82,7 +83,7 @@ def took(ask: Callable[[], httpx.Response]) -> float:
 def test_five_thousand_cards_answer_at_once(boss: httpx.Client, path: str) -> None:
     seconds = took(lambda: boss.get(path))
     print(f"{path}: {1000 * seconds:.0f} ms")
-    assert seconds < MOST_SECONDS
+    assert seconds < MOST_SECONDS * slowness()
 
 
 def test_a_search_finds_what_it_says(boss: httpx.Client) -> None:

@@ -26,7 +26,7 @@ from tests.api.asking import CHAT, TEXT, events
 from tests.api.described import SHAPE, api
 from tests.servers import RunningServer, wait_until
 
-CASES = int(os.environ.get("SCHEMA_CASES", "600"))
+CASES = int(os.environ.get("SCHEMA_CASES", "400"))
 MANY = int(os.environ.get("SCHEMA_CASES_SLOW", "50000"))
 ON_ENGINE = int(os.environ.get("SCHEMA_CASES_ENGINE", "150"))
 RIGHT, WRONG = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
@@ -187,7 +187,7 @@ def test_no_case_of_the_document_breaks_the_server(server: RunningServer) -> Non
     def work(run: Run) -> None:
         for case in coverage():
             run(case)
-        random_cases(run, max(400, CASES - run.sent.total()))
+        random_cases(run, max(200, CASES - run.sent.total()))
 
     run = under_load(server, "echo", work)
     assert run.sent.total() >= CASES

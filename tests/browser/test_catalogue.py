@@ -288,7 +288,7 @@ def test_names_of_models_are_text_everywhere(
         assert page.locator("img[src='x']").count() == 0
 
 
-@pytest.mark.parametrize("options", [{}, {"viewport": PHONE}, {"color_scheme": "dark"}])
+@pytest.mark.parametrize("options", [{}, {"viewport": PHONE, "color_scheme": "dark"}])
 def test_pages_fit_every_screen_and_reader(
     house: RunningServer, boss: Callable[..., Page], axe: str, options: dict[str, Any]
 ) -> None:

@@ -23,7 +23,7 @@ def axe() -> Iterator[str]:
     yield (Path(node_folder()) / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
-@pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}, {"viewport": PHONE}])
+@pytest.mark.parametrize("options", [{}, {"viewport": PHONE, "color_scheme": "dark"}])
 def test_every_page_can_be_read(
     visit: OpenPage, server: RunningServer, axe: str, options: dict[str, Any]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,13 +41,16 @@ class Engine:
         self.output_processor.add_request(request, None, None, 0, collector)
         return collector, given
 
-    def says(self, name: str, token_ids: Sequence[int], ends: bool = False) -> None:
-        """One step of the EngineCore."""
+    def step(self, name: str, token_ids: Sequence[int], ends: bool = False) -> list[Any]:
+        """What the EngineCore says after one step."""
         from vllm.v1.engine import EngineCoreOutput, FinishReason
 
         reason = FinishReason.LENGTH if ends else None
-        output = EngineCoreOutput(name, list(token_ids), finish_reason=reason)
-        self.output_processor.process_outputs([output], 0.0, None)
+        return [EngineCoreOutput(name, list(token_ids), finish_reason=reason)]
+
+    def says(self, name: str, token_ids: Sequence[int], ends: bool = False) -> None:
+        """One step that vLLM reads at once."""
+        self.output_processor.process_outputs(self.step(name, token_ids, ends), 0.0, None)
 
     def results(self, listens: bool = False) -> Results:
         return Results(self.output_processor, listens)
@@ -166,6 +170,60 @@ async def test_tokens_go_straight_to_the_sink_while_their_reader_waits(engine: E
     assert (await waiting).finished
 
 
+@pytest.mark.parametrize("seed", range(8))
+async def test_every_token_arrives_once_and_in_order_whichever_way_it_takes(
+    engine: Engine, seed: int
+) -> None:
+    chance = random.Random(seed)
+    given, params = engine.asked(f"chance-{seed}")
+    results = engine.results(listens=True)
+    ours = results.collector(given, params)
+    line: list[int] = []
+    room = asyncio.Event()
+    straight = 0
+
+    def write(token_ids: Sequence[int]) -> bool:
+        line.extend(token_ids)
+        if chance.random() < 0.2:
+            room.clear()
+        return room.is_set()
+
+    def sink(output: Output) -> bool:
+        nonlocal straight
+        straight += 1
+        return write(output.token_ids)
+
+    async def read_on() -> None:
+        while True:
+            result = ours.get_nowait() or await ours.get()
+            piece = result if isinstance(result, Output) else result.outputs[0]
+            ours.sink = sink
+            if not write(piece.token_ids):
+                await room.wait()
+            if piece is not result and result.finished:
+                return
+
+    room.set()
+    reading = asyncio.create_task(read_on())
+    sent = [chance.randrange(3, 200) for _ in range(150)]
+    handed: list[list[Any]] = []
+    for place, token_id in enumerate(sent):
+        step = engine.step(f"chance-{seed}", [token_id], ends=place == len(sent) - 1)
+        handed.append(results.hear(step))
+        # vLLM's handler, and then the reader, come when they come.
+        while handed and (chance.random() < 0.7 or place == len(sent) - 1):
+            engine.output_processor.process_outputs(handed.pop(0), 0.0, None)
+        for _ in range(chance.choice((0, 0, 1, 2))):
+            await asyncio.sleep(0)
+        if chance.random() < 0.3:
+            room.set()
+    while not reading.done():
+        room.set()
+        await asyncio.sleep(0)
+    assert line == sent
+    assert straight > 10
+
+
 async def test_what_goes_wrong_in_a_sink_is_told_to_the_reader_of_that_answer(
     engine: Engine,
 ) -> None:
@@ -251,12 +309,10 @@ async def test_who_gave_up_waiting_takes_nothing_with_it(engine: Engine) -> None
 
 
 async def test_no_token_overtakes_what_vllm_has_not_read(engine: Engine) -> None:
-    from vllm.v1.engine import EngineCoreOutput
-
     given, params = engine.asked("ordered")
     results = engine.results(listens=True)
     ours = results.collector(given, params)
-    steps = [[EngineCoreOutput("ordered", [token_id])] for token_id in (5, 6, 7, 8)]
+    steps = [engine.step("ordered", [token_id]) for token_id in (5, 6, 7, 8)]
     # Two steps come before vLLM's handler has its turn; the third comes between its two.
     late = [results.hear(step) for step in steps[:2]]
     assert late == steps[:2]
