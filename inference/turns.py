@@ -82,7 +82,7 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     """The moment until which a replica lets newcomers in while a request of `rank` wants its place.
 
     1. A turn that has served nobody is not over: it would have been loaded in vain.
-    2. At its ceiling it is over.
+    2. At its ceiling it is over, but for the last few who came before whoever comes next.
     3. While people are served here, work of the batch lane that is not due wants nothing.
     4. The batch lane's work gives way to people, but not at every one of them.
     5. While its requests fill a batch nothing is gained by leaving.
@@ -94,8 +94,10 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     if not replica.served and line:
         return INFINITY
     most = begun + ceiling(state, replica, now)
-    if now >= most or overdrawn(state, replica, now):
+    if overdrawn(state, replica, now):
         return -INFINITY
+    if now >= most:
+        return rank if rank <= now and _are_last_few(state, replica, rank) else -INFINITY
     waiting = state.people_waiting(replica.model)
     here = waiting + state.people(replica)
     if here and rank > now:
@@ -109,6 +111,17 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     if model and here >= model.max_num_seqs:
         return most
     return min(most, begun + max(answers, _pays_well(state, replica, _loads(state, replica, now))))
+
+
+def _are_last_few(state: State, replica: Replica, rank: float) -> bool:
+    """Whether a batch at most waits here from before `rank`.
+
+    Left behind, they would be late in the next round and cut short the turns of all others.
+    """
+    line, model = state.queues.get(replica.model), state.models.get(replica.model)
+    if line is None or model is None:
+        return False
+    return 0 < line.before(rank) <= model.max_num_seqs
 
 
 def _loads(state: State, replica: Replica, now: float) -> float:
