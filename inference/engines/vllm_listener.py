@@ -83,11 +83,12 @@ class Listener:
         self._loop.call_soon(self._read)
 
     def _hear(self, frames: list[zmq.Frame]) -> None:
-        from vllm.v1.engine.core_client import _process_utility_output
-
         self._resources.validate_alive(frames)
         said = self._decoder.decode(frames)
         if said.utility_output:
+            # Here, because a step of the engine is heard hundreds of times a second.
+            from vllm.v1.engine.core_client import _process_utility_output
+
             _process_utility_output(said.utility_output, self._answers)
             return
         said.outputs = self._take(said.outputs)
