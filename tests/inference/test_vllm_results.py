@@ -170,7 +170,7 @@ async def test_tokens_go_straight_to_the_sink_while_their_reader_waits(engine: E
     assert (await waiting).finished
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(40))
 async def test_every_token_arrives_once_and_in_order_whichever_way_it_takes(
     engine: Engine, seed: int
 ) -> None:
@@ -180,7 +180,7 @@ async def test_every_token_arrives_once_and_in_order_whichever_way_it_takes(
     ours = results.collector(given, params)
     line: list[int] = []
     room = asyncio.Event()
-    straight = 0
+    straight = overfull = 0
 
     def write(token_ids: Sequence[int]) -> bool:
         line.extend(token_ids)
@@ -189,8 +189,9 @@ async def test_every_token_arrives_once_and_in_order_whichever_way_it_takes(
         return room.is_set()
 
     def sink(output: Output) -> bool:
-        nonlocal straight
+        nonlocal straight, overfull
         straight += 1
+        overfull += not room.is_set()
         return write(output.token_ids)
 
     async def read_on() -> None:
@@ -221,7 +222,28 @@ async def test_every_token_arrives_once_and_in_order_whichever_way_it_takes(
         room.set()
         await asyncio.sleep(0)
     assert line == sent
-    assert straight > 10
+    assert straight > 10 and not overfull
+
+
+async def test_a_sink_gets_nothing_before_what_is_gathered_for_the_reader(engine: Engine) -> None:
+    given, params = engine.asked("gathered")
+    ours = engine.results().collector(given, params, 4)
+    engine.says("gathered", [5])
+    assert not ours.get_nowait().finished
+    waiting = asyncio.create_task(ours.get())
+    await asyncio.sleep(0)
+    engine.says("gathered", [6])
+    taken: list[Output] = []
+
+    def sink(output: Output) -> bool:
+        taken.append(output)
+        return True
+
+    ours.sink = sink
+    for token_id in (7, 8, 9):
+        engine.says("gathered", [token_id])
+    assert not taken
+    assert list((await waiting).token_ids) == [6, 7, 8, 9]
 
 
 async def test_what_goes_wrong_in_a_sink_is_told_to_the_reader_of_that_answer(
