@@ -246,6 +246,7 @@ def test_the_end_of_the_server_waits_for_no_kept_place(make_server: MakeServer) 
     server = make_server(ENV | {"DRAIN_SECONDS": "20"})
     long = {"model": "left", "prompt": "one", "n": 2, "ignore_eos": True, "max_tokens": 1000}
     with busy(server), busy(server):
+        wait_until(lambda: server.model("left")["running"] == 2, what="both hold their slot")
         refused(httpx.post(f"{server.url}{TEXT}", json=long, timeout=30))
         refused(ask(server))
     wait_until(lambda: server.model("left")["running"] == 1, what="nobody's answer runs")

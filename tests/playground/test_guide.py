@@ -157,9 +157,9 @@ def test_every_refusal_is_told_with_what_to_do() -> None:
 
 def test_the_figures_of_the_pages_are_this_servers(make_server: MakeServer) -> None:
     env = {"WAIT_SECONDS": "420", "ACCOUNT_QUEUE_LIMIT": "1234", "MAX_BODY_BYTES": "3145728"}
-    server = make_server(env)
+    server = make_server(env | {"MAX_SILENT_WAIT": "75"})
     waiting = httpx.get(f"{server.url}/docs/waiting").text
-    assert "<strong>7 minutes</strong>" in waiting and "90 seconds" in waiting
+    assert "<strong>7 minutes</strong>" in waiting and "75 seconds" in waiting
     limits = httpx.get(f"{server.url}/docs/limits").text
     assert "1,234" in limits and "3.0\xa0MB" in limits
     errors = httpx.get(f"{server.url}/docs/errors").text
