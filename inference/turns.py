@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from inference.replica import Lease, Replica
 from inference.requests import Lane
-from inference.state import SAFE_PART, State
+from inference.state import ADMIT_PART, SAFE_PART, State
 
 INFINITY = float("inf")
 # A request is preempted at most so often.
@@ -35,12 +35,12 @@ MOST_GROWTH = 1.0
 DONE_AFTER_MEAN = 0.632
 
 
-def ceiling(state: State, replica: Replica, now: float) -> float:
+def ceiling(state: State, replica: Replica, now: float, part: float = SAFE_PART) -> float:
     """Seconds that a turn may last while others wait for its place.
 
     At most the slice, and so that whoever waits still gets its turn within the bound: its wait may
-    not become longer than W, the drain and the turns of those before it included. At least what
-    pays for the load.
+    not become longer than this part of W, the drain and the turns of those before it included. At
+    least what pays for the load.
     """
     model = state.models.get(replica.model)
     longest = state.limits.slice
@@ -49,11 +49,12 @@ def ceiling(state: State, replica: Replica, now: float) -> float:
     since, latest = state.once(("pressure", now), lambda: _pressure(state, now))
     longest += max(0.0, since - replica.ready_at) if since < INFINITY else 0.0
     least = min(longest, pays(state, replica))
+    latest -= (1.0 - part) * state.limits.wait
     return max(least, min(longest, latest - drain(state, replica.model) - replica.ready_at))
 
 
 def _pressure(state: State, now: float) -> tuple[float, float]:
-    """Since when others wait for a place, and when the place must be free for all to be in time."""
+    """Since when others wait for a place, and when it must be free for none to wait beyond W."""
     places = state.places()
     since = latest = INFINITY
     before = 0.0
@@ -62,7 +63,7 @@ def _pressure(state: State, now: float) -> tuple[float, float]:
         before += state.estimates.load(model.id) / places
         if oldest is not None:
             since = min(since, oldest.queued_at)
-            latest = min(latest, oldest.queued_at + SAFE_PART * state.limits.wait - before)
+            latest = min(latest, oldest.queued_at + state.limits.wait - before)
         before += run_length(state, model.id, before, now) / places
     return since, latest
 
@@ -82,7 +83,7 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     """The moment until which a replica lets newcomers in while a request of `rank` wants its place.
 
     1. A turn that has served nobody is not over: it would have been loaded in vain.
-    2. At its ceiling it is over, but for the last few who came before whoever comes next.
+    2. At its ceiling it is over, but for those who would be late in the next.
     3. While people are served here, work of the batch lane that is not due wants nothing.
     4. The batch lane's work gives way to people, but not at every one of them.
     5. While its requests fill a batch nothing is gained by leaving.
@@ -97,7 +98,8 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     if overdrawn(state, replica, now):
         return -INFINITY
     if now >= most:
-        return rank if rank <= now and _are_last_few(state, replica, rank) else -INFINITY
+        last = begun + ceiling(state, replica, now, ADMIT_PART)
+        return min(now, _late(state, replica, now)) if now < last else -INFINITY
     waiting = state.people_waiting(replica.model)
     here = waiting + state.people(replica)
     if here and rank > now:
@@ -113,15 +115,13 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     return min(most, begun + max(answers, _pays_well(state, replica, _loads(state, replica, now))))
 
 
-def _are_last_few(state: State, replica: Replica, rank: float) -> bool:
-    """Whether a batch at most waits here from before `rank`.
+def _late(state: State, replica: Replica, now: float) -> float:
+    """Whoever came before this moment would wait beyond the safe part of W for the next turn.
 
-    Left behind, they would be late in the next round and cut short the turns of all others.
+    Left behind, they would be late then, and cut short the turns of all others.
     """
-    line, model = state.queues.get(replica.model), state.models.get(replica.model)
-    if line is None or model is None:
-        return False
-    return 0 < line.before(rank) <= model.max_num_seqs
+    again = others(state, now) + state.estimates.load(replica.model)
+    return now + again - SAFE_PART * state.limits.wait
 
 
 def _loads(state: State, replica: Replica, now: float) -> float:

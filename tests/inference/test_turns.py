@@ -8,7 +8,6 @@ from inference.devices import Device
 from inference.errors import WaitTooLong
 from inference.fairness import FairShare
 from inference.replica import Replica, ReplicaState
-from inference.requests import Lane
 from inference.scheduler import Scheduler
 from inference.state import State
 from inference.turns import overdrawn
@@ -75,28 +74,22 @@ def test_whom_a_turn_left_behind_comes_after_all_that_waited_at_its_end() -> Non
     assert s.running.keys() == {"a1"}
 
 
-@pytest.mark.parametrize("waiting", [2, 3])
-def test_the_last_few_who_came_first_are_let_in_past_the_ceiling(waiting: int) -> None:
-    """Left behind, they would be late in the next round. A longer queue has had its turn."""
-    limits = Limits(wait=1_000.0, slice=100.0)
-    s = scheduler(model("a", max_num_seqs=2), model("b"), limits=limits)
-    for i in range(2 + waiting):
+@pytest.mark.parametrize(("asked", "at", "runs"), [(8, 84.0, "a7"), (7, 84.0, "b"), (9, 96.0, "b")])
+def test_who_would_be_late_in_the_next_turn_is_let_in_past_the_ceiling(
+    asked: int, at: float, runs: str
+) -> None:
+    """Left behind, they would cut short the turns of all others. Others must not be late for it."""
+    s = scheduler(model("a", max_num_seqs=1), model("b"), limits=Limits(wait=100.0, slice=1_000.0))
+    for i in range(asked):
         ask(s, "a", f"a{i}", account=f"user{i}")
     settle(s, 0.0)
-    ask(s, "b", "b", now=50.0, account="somebody")
+    ask(s, "b", "b", now=10.0, account="somebody")
     ask(s, "a", "newcomer", now=60.0, account="another")
-    settle(s, 60.0)
-    s.finish("a0", 151.0)
-    settle(s, 151.0)
-    if waiting > 2:
-        assert s.running.keys() == {"a1"}
-        return
-    assert s.running.keys() == {"a1", "a2"}
-    for request in ("a1", "a2", "a3"):
-        s.finish(request, 155.0)
-        settle(s, 155.0)
-    assert s.running.keys() == {"b"}
-    assert s.queues["a"].waiting(Lane.INTERACTIVE) == 1
+    # `b` has waited for 0.8 W at 90 and for 0.95 W at 105; before it come 12 seconds of drain.
+    for i, now in enumerate(range(12, round(at) + 1, 12)):
+        s.finish(f"a{i}", float(now))
+        settle(s, float(now))
+    assert s.running.keys() == {runs}
 
 
 def test_drain_is_capped() -> None:
