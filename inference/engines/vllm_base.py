@@ -23,6 +23,7 @@ from inference.engines.plain_text import PlainText
 from inference.engines.vllm_media import check_media
 from inference.engines.vllm_rendering import Renderer
 from inference.engines.vllm_results import Results
+from inference.engines.vllm_short_chats import ShortChats
 from inference.engines.vllm_watch import Watchdog
 from inference.errors import (
     ContextLengthExceeded,
@@ -106,7 +107,8 @@ class VllmBase(Engine):
         self.max_model_len = llm.model_config.max_model_len
         self.can_sleep = bool(llm.model_config.enable_sleep_mode)
         self._plain = PlainText(llm.tokenizer)
-        self._renderer = Renderer(llm.renderer)
+        short = await asyncio.to_thread(ShortChats.of, llm.renderer)
+        self._renderer = Renderer(llm.renderer, short)
         self._results = Results.of(llm)
         self._watchdog = Watchdog(self._results, self._children, self._resources.hang_seconds)
         await self._loaded(llm)
