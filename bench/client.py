@@ -21,7 +21,7 @@ from bench.figures import percentile
 class Job:
     """`clients` at once, each asking `requests` times, for `tokens` tokens an answer.
 
-    `text` stands before the question.
+    They begin within `spread` seconds, one after the other. `text` stands before the question.
     """
 
     port: int
@@ -32,6 +32,11 @@ class Job:
     tokens: int
     stream: bool
     text: str = ""
+    spread: float = 0.0
+
+    def begins(self, client: int) -> float:
+        """Seconds from the start of the job to a client's first question."""
+        return self.spread * client / self.clients
 
     def question(self, client: int) -> str:
         """What a client says."""
@@ -202,8 +207,13 @@ async def run(
     job: Job, one: Callable[[Job, int], Awaitable[list[Answer]]] = one_client
 ) -> dict[str, float]:
     """All clients, each as `one` of its number, and their figures."""
+
+    async def begun(number: int) -> list[Answer]:
+        await asyncio.sleep(job.begins(number))
+        return await one(job, number)
+
     began, cpu = time.perf_counter(), time.process_time()
-    lists = await asyncio.gather(*(one(job, i) for i in range(job.clients)))
+    lists = await asyncio.gather(*map(begun, range(job.clients)))
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     answers = [answer for each in lists for answer in each]
     wrong = [tokens_of(a) for a in answers if tokens_of(a) != job.tokens]

@@ -38,6 +38,7 @@ async def ask(llm: Any, job: Job, number: int, nth: int) -> Answer:
 
 async def one_client(llm: Any, job: Job, number: int) -> list[Answer]:
     """Ask again as soon as there is an answer."""
+    await asyncio.sleep(job.begins(number))
     return [await ask(llm, job, number, nth) for nth in range(job.requests)]
 
 

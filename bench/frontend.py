@@ -97,6 +97,7 @@ def jobs(options: argparse.Namespace) -> dict[str, Any]:
         "requests": options.waves,
         "tokens": options.tokens,
         "stream": True,
+        "spread": options.spread,
     }
 
 
@@ -201,6 +202,7 @@ def parsed(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--waves", type=int, default=3, help="answers per stream and round")
+    parser.add_argument("--spread", type=float, default=0.0, help="seconds in which streams begin")
     parser.add_argument("--requests", type=int, default=60, help="per client, mode short")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", default=str(POCKET), help="folder or Hub id")
