@@ -29,6 +29,8 @@ LONG_PAYS_PART = 0.1
 # The last answers of a turn are stopped when fewer requests advance here than this part of what
 # would advance in the next turn. One would be the theorem's; less, because they have to come back.
 STAY_PART = 0.5
+# Nor are they stopped where they are done within this part of a load: by then nobody has begun.
+STAY_LOADS = 0.5
 # A queue is not expected to grow by more than so many times itself.
 MOST_GROWTH = 1.0
 # Of answers whose lengths are spread exponentially, what is done after one mean length.
@@ -176,6 +178,8 @@ def _leaves(state: State, replica: Replica, leases: list[Lease], now: float) -> 
     costs a load of its own.
     """
     if not replica.closing or not all(may_stop(state, lease, now) for lease in leases):
+        return False
+    if residual(state, leases, now) < STAY_LOADS * state.estimates.load(replica.model):
         return False
     back = 0.0 if replica.model in state.queues else state.estimates.load(replica.model)
     here = state.people(replica)
