@@ -29,8 +29,6 @@ LONG_PAYS_PART = 0.1
 # The last answers of a turn are stopped when fewer requests advance here than this part of what
 # would advance in the next turn. One would be the theorem's; less, because they have to come back.
 STAY_PART = 0.5
-# Nor are they stopped where they are done within this part of a load: by then nobody has begun.
-STAY_LOADS = 0.5
 # A queue is not expected to grow by more than so many times itself.
 MOST_GROWTH = 1.0
 # Of answers whose lengths are spread exponentially, what is done after one mean length.
@@ -175,11 +173,12 @@ def _leaves(state: State, replica: Replica, leases: list[Lease], now: float) -> 
     The marginal value theorem (E. Charnov, 1976): leave when what is gained here in a second is
     less than what the next turn gains on average, its load included. Gain counts requests that
     advance, people alone where there are any. Where nobody else waits for this model, coming back
-    costs a load of its own.
+    costs a load of its own. Nobody is stopped for less time than a load takes: coming back costs
+    the long answers a round of everybody's turns.
     """
     if not replica.closing or not all(may_stop(state, lease, now) for lease in leases):
         return False
-    if residual(state, leases, now) < STAY_LOADS * state.estimates.load(replica.model):
+    if residual(state, leases, now) < state.estimates.load(replica.model):
         return False
     back = 0.0 if replica.model in state.queues else state.estimates.load(replica.model)
     here = state.people(replica)
