@@ -8,7 +8,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 LLMS_DATA ?= var
 # Tests wait as much as they compute; a file's tests stay together and share their servers.
-SIDE_BY_SIDE ?= -n 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE ?= -n 3 --no-loadscope-reorder
 export HOST PORT LLMS_DATA
 
 .PHONY: help serve test test-all check format install install-test install-bench bench-frontend \

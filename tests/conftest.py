@@ -7,13 +7,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from django.conf import LazySettings, settings
 from django.test import Client
+from xdist.scheduler import LoadScopeScheduling
 
 from inference.jail import problem
 from tests.api.environments import python_with
@@ -53,6 +56,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("database")
 
 
+class ByServer(LoadScopeScheduling):
+    """Who does which tests: a file's stay together, and those that ask `pocket` are one worker's.
+
+    The engine of `pocket` takes half a minute of two slow cores to start: one for each run.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "pocket" if _asks_pocket(file) else file
+
+
+@cache
+def _asks_pocket(file: str) -> bool:
+    return "pocket_server" in (ROOT / file).read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """In place of those that come with xdist."""
+    return ByServer(config, log)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this machine cannot run; in CI, where it is installed, that is a failure."""
     missing = ""
@@ -72,8 +96,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """The data folders of new servers, for copies."""
-    return Prepared(lambda: tmp_path_factory.mktemp("prepared"))
+    """The data folders of new servers, for copies; workers of one run share them."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return Prepared(tmp_path_factory.getbasetemp().parent / "prepared")
+    return Prepared(tmp_path_factory.mktemp("prepared"))
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -11,7 +14,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,34 +88,53 @@ collect_static_files()
 class Prepared:
     """What `manage.py prepare` makes, once for each catalogue and first admin, and copies of it.
 
-    It costs more CPU than a start.
+    It costs more CPU than a start, so processes that test side by side share `folder`.
     """
 
-    def __init__(self, new_folder: Callable[[], Path]) -> None:
-        self._new_folder = new_folder
-        self._base: tuple[Path, str] | None = None
-        self._made: dict[tuple[str, ...], tuple[Path, str]] = {}
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
 
     def copy_to(self, data: Path, env: Mapping[str, str]) -> dict[str, str]:
         """Put a copy for a server with this environment there; its own database's setting."""
-        admin = (env.get(f"DJANGO_SUPERUSER_{of}", "") for of in ("USERNAME", "EMAIL", "PASSWORD"))
-        key = (Path(env["CATALOGUE"]).read_text(), *admin)
-        if key not in self._made:
-            self._made[key] = self._make(env)
-        return _copy(*self._made[key], data)
+        admin = [env.get(f"DJANGO_SUPERUSER_{of}", "") for of in ("USERNAME", "EMAIL", "PASSWORD")]
+        key = json.dumps([Path(env["CATALOGUE"]).read_text(), *admin]).encode()
+        with self._alone():
+            base = self._kept("base", lambda folder: _base(folder, env))
+            name = hashlib.sha256(key).hexdigest()
+            made = self._kept(name, lambda folder: _prepare(base, folder, env))
+            return _copy(*made, data)
 
-    def _make(self, env: Mapping[str, str]) -> tuple[Path, str]:
-        if not self._base:
-            folder, own = self._new_folder(), _database_of("template1")
-            bare = {**env, **own, "LLMS_DATA": str(folder), "CATALOGUE": os.devnull}
-            run_manage(bare, "shell", "--no-imports", "-v0", "-c", BASE)
-            # Each installation has its own.
-            (folder / "secret_key").unlink()
-            self._base = folder, _name_of(own)
-        folder = self._new_folder()
-        own = _copy(*self._base, folder)
-        run_manage({**env, **own, "LLMS_DATA": str(folder)}, "prepare")
-        return folder, _name_of(own)
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time: what another one needs too is not made twice."""
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _kept(self, name: str, make: Callable[[Path], str]) -> tuple[Path, str]:
+        """A data folder and the name of its database, made where they are not there."""
+        folder, database = self._folder / name, self._folder / f"{name}.database"
+        if not database.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            database.write_text(make(folder))
+        return folder, database.read_text()
+
+
+def _base(folder: Path, env: Mapping[str, str]) -> str:
+    own = _database_of("template1")
+    bare = {**env, **own, "LLMS_DATA": str(folder), "CATALOGUE": os.devnull}
+    run_manage(bare, "shell", "--no-imports", "-v0", "-c", BASE)
+    # Each installation has its own.
+    (folder / "secret_key").unlink()
+    return _name_of(own)
+
+
+def _prepare(base: tuple[Path, str], folder: Path, env: Mapping[str, str]) -> str:
+    own = _copy(*base, folder)
+    run_manage({**env, **own, "LLMS_DATA": str(folder)}, "prepare")
+    return _name_of(own)
 
 
 def _copy(folder: Path, database: str, to: Path) -> dict[str, str]:

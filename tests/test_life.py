@@ -22,6 +22,7 @@ from tests.servers import ROOT, RunningServer, alive, wait_until
 from tests.usage import rows
 
 WORDS = " ".join(f"w{i}" for i in range(60))
+NOBODY = "from django.contrib.auth.models import User; User.objects.all().delete()"
 
 
 def stream(server: RunningServer, model: str, text: str, **more: object) -> Iterator[str]:
@@ -51,21 +52,22 @@ def test_second_start_changes_nothing(make_server: MakeServer) -> None:
 
 
 def test_first_admin_is_told_once_and_a_given_password_never(tmp_path: Path) -> None:
-    def prepare(**env: str) -> str:
+    def manage(*command: str, **env: str) -> str:
         run = subprocess.run(
-            [sys.executable, "manage.py", "prepare"],
+            [sys.executable, "manage.py", *command],
             cwd=ROOT,
-            env={**os.environ, "LLMS_DATA": str(tmp_path / "a"), **env},
+            env={**os.environ, "LLMS_DATA": str(tmp_path), **env},
             capture_output=True,
             text=True,
             check=True,
         )
         return run.stdout
 
-    assert "First admin: admin, password: " in prepare()
-    assert prepare() == ""
-    said = prepare(LLMS_DATA=str(tmp_path / "b"), DJANGO_SUPERUSER_PASSWORD="swordfish-swordfish")
-    assert "swordfish" not in said
+    assert "First admin: admin, password: " in manage("prepare")
+    assert manage("prepare") == ""
+    manage("shell", "--no-imports", "-v0", "-c", NOBODY)
+    said = manage("prepare", DJANGO_SUPERUSER_PASSWORD="swordfish-swordfish")
+    assert "First admin: admin" in said and "swordfish" not in said
 
 
 def test_sigterm_lets_running_answers_finish(make_server: MakeServer) -> None:

@@ -27,6 +27,8 @@ from tests.api.described import SHAPE, api
 from tests.servers import RunningServer, wait_until
 
 CASES = int(os.environ.get("SCHEMA_CASES", "400"))
+# Of the cases at every bound of every field; all of them where there is time.
+BOUNDS = int(os.environ.get("SCHEMA_BOUNDS", "1000"))
 MANY = int(os.environ.get("SCHEMA_CASES_SLOW", "50000"))
 ON_ENGINE = int(os.environ.get("SCHEMA_CASES_ENGINE", "150"))
 RIGHT, WRONG = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
@@ -112,6 +114,12 @@ def coverage(paths: tuple[str, ...] = ()) -> Iterator[Case]:
         )
 
 
+def some(cases: Iterator[Case], many: int) -> list[Case]:
+    """About so many of them, from everywhere."""
+    made = list(cases)
+    return made[:: max(1, len(made) // many)]
+
+
 def random_cases(run: Run, cases: int) -> None:
     """As many as asked for, in the shares above."""
     for (path, mode), share in SHARES.items():
@@ -185,7 +193,7 @@ def under_load(server: RunningServer, model: str, work: Callable[[Run], None]) -
 @pytest.mark.timeout(600)
 def test_no_case_of_the_document_breaks_the_server(server: RunningServer) -> None:
     def work(run: Run) -> None:
-        for case in coverage():
+        for case in some(coverage(), BOUNDS):
             run(case)
         random_cases(run, max(200, CASES - run.sent.total()))
 
@@ -197,7 +205,12 @@ def test_no_case_of_the_document_breaks_the_server(server: RunningServer) -> Non
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
 def test_no_case_of_many_breaks_the_server(server: RunningServer) -> None:
-    run = under_load(server, "echo", lambda run: random_cases(run, MANY))
+    def work(run: Run) -> None:
+        for case in coverage():
+            run(case)
+        random_cases(run, MANY)
+
+    run = under_load(server, "echo", work)
     assert run.sent.total() >= MANY * 0.99
 
 
@@ -205,8 +218,7 @@ def test_no_case_of_many_breaks_the_server(server: RunningServer) -> None:
 @pytest.mark.timeout(600)
 def test_no_case_breaks_a_real_engine(pocket_server: RunningServer) -> None:
     def work(run: Run) -> None:
-        cases = list(coverage((CHAT, TEXT)))
-        for case in cases[:: max(1, len(cases) // ON_ENGINE)]:
+        for case in some(coverage((CHAT, TEXT)), ON_ENGINE):
             run(case)
         random_cases(run, ON_ENGINE)
 

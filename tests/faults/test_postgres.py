@@ -61,7 +61,7 @@ def house(cluster: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "QUEUE_LIMIT": "10000",
         "ACCOUNT_QUEUE_LIMIT": "10000",
     }
-    prepared = Prepared(lambda: tmp_path_factory.mktemp("prepared"))
+    prepared = Prepared(tmp_path_factory.mktemp("prepared"))
     server = RunningServer(tmp_path_factory.mktemp("data"), env, prepared)
     try:
         yield server.wait_ready()

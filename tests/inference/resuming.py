@@ -1,7 +1,8 @@
-"""Answers of a real engine, whole and cut: `python -m tests.inference.resuming` prints both.
+"""Answers of a real engine, whole and cut: `python -m tests.inference.resuming FOLDER [EVERY]`.
 
 A program of its own: vLLM takes seconds to import and warns of much. Each line is the name of a
-case, where it was cut, the whole answer, and the answer that was put together from its runs.
+case, where it was cut, the whole answer, and the answer that was put together from its runs. Each
+is cut once behind every token, or behind every so many.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def told(outputs: Sequence[Output]) -> dict[str, Any]:
     }
 
 
-async def main(folder: str) -> None:
+async def main(folder: str, every: int) -> None:
     card = ModelCard("pocket", "pocket", tool_parser="hermes", max_num_seqs=4)
     source = str(ROOT / "inference" / "pocket" / "model")
     memory = 2 * 2**30
@@ -134,7 +135,7 @@ async def main(folder: str) -> None:
             whole = told(await run(engine, await engine.prepare(request), 10**9, False))
             length = len(whole["ids"])
             ways: list[tuple[list[int], bool, bool]] = [
-                ([k], False, False) for k in range(1, length)
+                ([k], False, False) for k in range(1, length, every)
             ]
             ways += [([2, 5, 7], False, False), ([3, 6], True, False), ([4, 9], False, True)]
             for cuts, lost, elsewhere in ways:
@@ -145,4 +146,4 @@ async def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], int((*sys.argv, 1)[2])))

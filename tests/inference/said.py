@@ -11,13 +11,13 @@ from typing import Any
 from tests.servers import ROOT
 
 
-def said(program: str, folder: Path, seconds: float = 280.0) -> list[list[Any]]:
+def said(program: str, folder: Path, *more: str, seconds: float = 280.0) -> list[list[Any]]:
     """What `tests.inference.PROGRAM` says: its lines that are lists, each the case and what of it.
 
     Raises AssertionError with the end of its errors when it fails.
     """
     done = subprocess.run(
-        [sys.executable, "-m", f"tests.inference.{program}", str(folder)],
+        [sys.executable, "-m", f"tests.inference.{program}", str(folder), *more],
         cwd=ROOT,
         capture_output=True,
         text=True,

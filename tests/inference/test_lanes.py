@@ -1,5 +1,7 @@
 """The laws of the two lanes: people first, and work of the batch lane not for ever behind them."""
 
+import pytest
+
 from inference.decisions import Limits, Ticket
 from inference.requests import Lane
 from inference.scheduler import Scheduler
@@ -121,14 +123,22 @@ def test_people_are_not_stopped_for_work_of_the_batch_lane() -> None:
     assert s.running.keys() == {"person", "another"}
 
 
-def test_batch_work_keeps_its_place_for_some_loads_when_people_come() -> None:
-    s = scheduler(model("a"), model("b"), limits=Limits(wait=W))
-    known(s, "a", "b")
+@pytest.mark.parametrize("beside", [False, True])
+def test_batch_work_keeps_its_place_for_some_loads_when_people_come(beside: bool) -> None:
+    """Also where people wait for the same model, because batch work fills it."""
+    s = scheduler(model("a"), model("b", max_num_seqs=32), limits=Limits(wait=W))
+    known(s, "b", "a")
     for i in range(40):
         leave(s, "b", f"work-{i}", 0.0)
     settle(s, 0.0)
-    ask(s, "a", "person", now=1.0)
+    if beside:
+        ask(s, "b", "beside", now=1.0, account="bob")
+    ask(s, "a", "person", now=1.0, account="bob")
     step(s, 1.0)
+    assert s.waiting("b") - s.people_waiting("b") > 0
+    assert not any(r.closing for r in s.ready())
+    # Longer than the two mean answers that people have.
+    step(s, 9.5)
     assert not any(r.closing for r in s.ready())
     step(s, 10.0)
     assert any(r.closing for r in s.ready())
