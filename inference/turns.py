@@ -20,8 +20,8 @@ MAX_PREEMPTIONS = 3
 # A turn stays open for at least so many of its load times, and so many mean answers.
 PAYS = 1.0
 OPEN_ANSWERS = 2.0
-# Work of the batch lane gives way to people only after so many load times.
-BATCH_PAYS = 16.0
+# Work of the batch lane gives way to people only after so many load times, and mean answers.
+BATCH_PAYS, BATCH_ANSWERS = 16.0, 2.5
 # A turn lasts for so many load times where fewer requests than these would advance in the next.
 FEW, FEW_PAYS = 0.5, 4.0
 # Neither lengthens a turn beyond this part of W.
@@ -85,7 +85,8 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     1. A turn that has served nobody is not over: it would have been loaded in vain.
     2. At its ceiling it is over, but for those who would be late in the next.
     3. While people are served here, work of the batch lane that is not due wants nothing.
-    4. The batch lane's work gives way to people, but not at every one of them.
+    4. The batch lane's work gives way to people, but not at every one of them, whether or not some
+       of them wait for this model beside it.
     5. While its requests fill a batch nothing is gained by leaving.
     6. Else it is open until it has paid for its load, several times where not half a request would
        advance in the next turn, and for two mean answers: longer fills the batch no better.
@@ -104,15 +105,17 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     here = waiting + state.people(replica)
     if here and rank > now:
         return INFINITY
-    answers = OPEN_ANSWERS * (state.estimates.of(replica.model).hold.value or 0.0)
-    if line and not waiting and rank <= now and state.head(replica.model) > rank:
-        return min(most, begun + max(answers, _pays_well(state, replica, BATCH_PAYS)))
+    answer = state.estimates.of(replica.model).hold.value or 0.0
+    if line and len(line) > waiting and rank <= now:
+        pays_for_batch = _pays_well(state, replica, BATCH_PAYS)
+        return min(most, begun + max(BATCH_ANSWERS * answer, pays_for_batch))
     model = state.models.get(replica.model)
     if rank > now:
         here = len(replica.leases) + len(line or ())
     if model and here >= model.max_num_seqs:
         return most
-    return min(most, begun + max(answers, _pays_well(state, replica, _loads(state, replica, now))))
+    pays_for_turn = _pays_well(state, replica, _loads(state, replica, now))
+    return min(most, begun + max(OPEN_ANSWERS * answer, pays_for_turn))
 
 
 def _late(state: State, replica: Replica, now: float) -> float:
