@@ -25,7 +25,7 @@ serve: install ## install, migrate and serve on http://HOST:PORT
 test: install-test ## the tests, at most 20 minutes on 2 cores
 	@$(PY) -m playground.frontend
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
-	$(PY) -m tests.with_postgres $(PY) -m pytest $(SIDE_BY_SIDE) -m "database and not slow" $(ARGS)
+	$(PY) -m tests.with_postgres $(PY) -m pytest $(SIDE_BY_SIDE) -m "database and not engine and not slow" $(ARGS)
 
 test-all: install-test ## everything, also what is long
 	@$(PY) -m playground.frontend

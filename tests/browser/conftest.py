@@ -79,7 +79,9 @@ def visit(browser: Browser) -> Iterator[OpenPage]:
     opened: list[tuple[BrowserContext, Watch | None]] = []
 
     def open_it(url: str, watched: bool = True, **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": DESKTOP, **options})
+        # What moves is drawn by the two cores that all else runs on.
+        calm = {"viewport": DESKTOP, "reduced_motion": "reduce"}
+        context = browser.new_context(**calm | options)
         watch = Watch(context, urlsplit(url).netloc) if watched else None
         opened.append((context, watch))
         page = context.new_page()
