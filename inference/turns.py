@@ -85,9 +85,9 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     1. A turn that has served nobody is not over: it would have been loaded in vain.
     2. At its ceiling it is over, but for those who would be late in the next.
     3. While people are served here, work of the batch lane that is not due wants nothing.
-    4. The batch lane's work gives way to people, but not at every one of them, whether or not some
+    4. While its requests fill a batch nothing is gained by leaving; against people, only people count.
+    5. The batch lane's work gives way to people, but not at every one of them, whether or not some
        of them wait for this model beside it.
-    5. While its requests fill a batch nothing is gained by leaving.
     6. Else it is open until it has paid for its load, several times where not half a request would
        advance in the next turn, and for two mean answers: longer fills the batch no better.
     """
@@ -106,14 +106,14 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     if here and rank > now:
         return INFINITY
     answer = state.estimates.of(replica.model).hold.value or 0.0
-    if line and len(line) > waiting and rank <= now:
-        pays_for_batch = _pays_well(state, replica, BATCH_PAYS)
-        return min(most, begun + max(BATCH_ANSWERS * answer, pays_for_batch))
     model = state.models.get(replica.model)
     if rank > now:
         here = len(replica.leases) + len(line or ())
     if model and here >= model.max_num_seqs:
         return most
+    if line and len(line) > waiting and rank <= now:
+        pays_for_batch = _pays_well(state, replica, BATCH_PAYS)
+        return min(most, begun + max(BATCH_ANSWERS * answer, pays_for_batch))
     pays_for_turn = _pays_well(state, replica, _loads(state, replica, now))
     return min(most, begun + max(OPEN_ANSWERS * answer, pays_for_turn))
 

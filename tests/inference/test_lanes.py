@@ -142,3 +142,16 @@ def test_batch_work_keeps_its_place_for_some_loads_when_people_come(beside: bool
     assert not any(r.closing for r in s.ready())
     step(s, 10.0)
     assert any(r.closing for r in s.ready())
+
+
+def test_batch_work_behind_a_full_batch_of_people_does_not_shorten_their_turn() -> None:
+    s = scheduler(model("a"), model("b", max_num_seqs=4), limits=Limits(wait=1_000.0))
+    known(s, "b", "a")
+    for i in range(8):
+        ask(s, "b", f"beside-{i}", now=0.0, account=f"user-{i}")
+    leave(s, "b", "work", 0.0)
+    settle(s, 0.0)
+    ask(s, "a", "person", now=1.0, account="bob")
+    # Long after the time that work of the batch lane is given, and before the ceiling.
+    step(s, 300.0)
+    assert not any(r.closing for r in s.ready())
