@@ -85,7 +85,8 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     1. A turn that has served nobody is not over: it would have been loaded in vain.
     2. At its ceiling it is over, but for those who would be late in the next.
     3. While people are served here, work of the batch lane that is not due wants nothing.
-    4. While its requests fill a batch nothing is gained by leaving; against people, only people count.
+    4. While its requests fill a batch nothing is gained by leaving. Against people only people
+       count.
     5. The batch lane's work gives way to people, but not at every one of them, whether or not some
        of them wait for this model beside it.
     6. Else it is open until it has paid for its load, several times where not half a request would
