@@ -16,6 +16,7 @@ import httpx
 import pytest
 from django.conf import LazySettings, settings
 from django.test import Client
+from httpx._transports import default as transports
 from xdist.scheduler import LoadScopeScheduling
 
 from inference.jail import problem
@@ -30,8 +31,13 @@ MakeServer = Callable[..., RunningServer]
 
 
 def pytest_configure() -> None:
-    """Threads of ours keep no connection: PostgreSQL drops no database that somebody is in."""
+    """Settings of this process, not of the servers that tests start."""
+    # Threads of ours keep no connection: PostgreSQL drops no database that somebody is in.
     settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
+    # Each client of httpx reads a hundred certificates for 40 ms of CPU, and tests make thousands.
+    vars(transports)["create_ssl_context"] = cache(httpx.create_ssl_context)
+    # Django's own takes half a second of CPU for each password, and again for each sign-in.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -52,7 +52,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 10.0, what: str = 
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what or condition}")
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def free_port() -> int:
@@ -94,6 +94,9 @@ class Prepared:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(exist_ok=True)
+        with self._alone():
+            # More than a thousand links: not for each server.
+            self.path = path_without_compilers(folder / "bin")
 
     def copy_to(self, data: Path, env: Mapping[str, str]) -> dict[str, str]:
         """Put a copy for a server with this environment there; its own database's setting."""
@@ -183,7 +186,7 @@ class RunningServer:
         self.ws_url = f"ws://127.0.0.1:{self.port}"
         self.log = data / "server.log"
         self.env = {**os.environ, **DEFAULTS, "LLMS_DATA": str(data), **env}
-        self.env["PATH"] = path_without_compilers(data / "bin")
+        self.env["PATH"] = prepared.path
         # Coverage of nothing and colours of nobody: what pytest sets is not the server's.
         self.env.pop("PYTEST_CURRENT_TEST", None)
         data.mkdir(parents=True, exist_ok=True)
