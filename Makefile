@@ -56,6 +56,8 @@ bench-scheduling-full: install-bench ## all cells, 10 seeds, at most 3 hours; go
 bench-scheduling-why: install-bench ## bounds under our waits, and what the policy's settings trade
 	$(PY) -m bench.scheduling.least --out $(LLMS_DATA)/bench-scheduling.jsonl \
 	  --report docs/scheduling/least.md
+	$(PY) -m bench.scheduling.hindsight --out $(LLMS_DATA)/bench-scheduling.jsonl \
+	  --report docs/scheduling/hindsight.md
 	$(PY) -m bench.scheduling.frontier --out $(LLMS_DATA)/bench-frontier.jsonl \
 	  --bench $(LLMS_DATA)/bench-scheduling.jsonl --report docs/scheduling/frontier.md \
 	  --plot docs/scheduling/frontier.png

@@ -1,0 +1,95 @@
+"""What could be had from the policies that there are, if one knew afterwards which was best where.
+
+For each cell and figure the best of all policies is chosen, ours among them, once the cell is over.
+No policy does that, so this is a line beyond which only something new can go.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.scheduling.__main__ import cells
+from bench.scheduling.cells import NO_SWITCH, OURS, PEERS, POLICIES, Setup
+from bench.scheduling.peers_servers import SERVERS
+from bench.scheduling.store import Rows, Store, rows_of
+from bench.scheduling.summary import Summary
+from bench.scheduling.tables import geometric, number, table
+from bench.scheduling.workload import Cell
+
+MUCH = 1.1
+MORE = 0.1
+
+
+def report(rows: Rows) -> str:
+    """A Markdown table: what each policy reaches, and the best of each cell."""
+    head = [
+        "policy",
+        "p99 wait / best of the servers",
+        "longest wait / best of the servers",
+        f"runs whose longest response is above {MUCH:g} of the best of the other peers",
+        "Jain",
+    ]
+    summary = Summary(rows)
+    everybody = [OURS, *PEERS]
+    lines = [_line(summary, name, [name]) for name in everybody]
+    lines.append(_line(summary, "the best of each cell", everybody))
+    lines.append(_line(summary, NO_SWITCH, [NO_SWITCH]))
+    return f"{table(head, lines)}\n\n{_scale(summary.rows)}"
+
+
+def _line(summary: Summary, title: str, names: Sequence[str]) -> list[str]:
+    rows = summary.rows
+    waits = [
+        number(
+            geometric([_least(rows, cell, names, figure) for cell in summary.contested])
+            / geometric([_least(rows, cell, list(SERVERS), figure) for cell in summary.contested])
+        )
+        for figure in ("wait_p99", "wait_max")
+    ]
+    # Of the best of each cell that would say nothing.
+    above = number(_above(rows, names[0])) if len(names) == 1 else "–"
+    jain = statistics.fmean(max(row[name]["jain"] for name in names) for row in rows.values())
+    return [title, *waits, above, number(jain)]
+
+
+def _above(rows: Rows, name: str) -> int:
+    others = [peer for peer in PEERS if peer != name]
+    return sum(
+        row[name]["response_max"] > MUCH * _least(rows, cell, others, "response_max")
+        for cell, row in rows.items()
+    )
+
+
+def _least(rows: Rows, cell: Cell, names: Iterable[str], figure: str) -> float:
+    return min(rows[cell][name][figure] for name in names)
+
+
+def _scale(rows: Rows) -> str:
+    """How often nobody could be so much fairer than the best peer."""
+    best = [max(row[name]["jain"] for name in PEERS) for row in rows.values()]
+    full = sum(value + MORE > 1 for value in best)
+    return (
+        f"In {full} of {len(best)} runs the best peer's Jain index is above {1 - MORE:g}, so that "
+        f"none can be {MORE:g} higher."
+    )
+
+
+def main() -> None:
+    """Read what a bench has found, write the table."""
+    parser = argparse.ArgumentParser("python -m bench.scheduling.hindsight", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="what bench.scheduling keeps")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--report", type=Path)
+    options = parser.parse_args()
+    rows = rows_of(cells("*/*/*", options.seeds), POLICIES, Setup(), Store(options.out))
+    text = report(rows)
+    print(text)
+    if options.report:
+        options.report.write_text(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()
