@@ -70,9 +70,9 @@ class Child:
         began = time.monotonic()
         while not condition():
             if self._process.poll() is not None:
-                raise Trouble(f"{what}: the process ended early.\n{self._last_words()}")
+                raise Trouble(f"{what}: the process ended early.\n{self.last_words()}")
             if time.monotonic() - began > seconds:
-                raise Trouble(f"{what}: not within {seconds:g} s.\n{self._last_words()}")
+                raise Trouble(f"{what}: not within {seconds:g} s.\n{self.last_words()}")
             time.sleep(POLL_SECONDS)
         return time.monotonic() - began
 
@@ -89,7 +89,8 @@ class Child:
         for pid in known:
             kill(pid)
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The end of its log."""
         return self.log.read_text(errors="replace")[-3000:]
 
 

@@ -168,7 +168,11 @@ def played(folder: Path, engine: str, play: Play) -> Reality:
         here.ask("warm")
         here.unload("warm")
         before = len(here.switches())
-        lives, latest = asyncio.run(_play(play.work.requests, here.port))
+        try:
+            lives, latest = asyncio.run(_play(play.work.requests, here.port))
+        except procs.Trouble as trouble:
+            # What the server knows of it goes with its folder.
+            raise procs.Trouble(f"{trouble}\n{here.child.last_words()}") from trouble
         switches = here.switches()[before:]
     loads = [Stay(0, model, ("cpu",), math.nan) for model, kind, _ in switches if kind == "load"]
     end = max((life.finished for life in lives if life.end is End.SERVED), default=0.0)

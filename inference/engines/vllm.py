@@ -22,6 +22,8 @@ from inference.requests import GenerateRequest, Output, Question, Sink
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
+logger = logging.getLogger(__name__)
+
 # One backend for all requests: left to choose for each, vLLM checks with one and compiles with
 # another. Free white space between JSON's tokens is where small models never stop.
 STRUCTURE = {"backend": "xgrammar", "disable_any_whitespace": True}
@@ -131,6 +133,9 @@ class VllmEngine(VllmBase):
                 try:
                     result: Any = collector.get_nowait() or await collector.get()
                 except Exception as error:
+                    if not llm.errored:
+                        # A death is logged where it is seen; nobody else would tell of this.
+                        logger.exception("An answer of %s broke", self._card.id)
                     raise EngineCrashed(f"The engine of `{self._card.id}` crashed.") from error
                 if isinstance(result, Output):
                     yield answer.plain(result)
