@@ -19,6 +19,7 @@ from bench.scheduling.summary import Summary
 from bench.scheduling.tables import geometric, number, table
 from bench.scheduling.workload import Cell
 
+# The goals of `summary`: so much longer a response may be, and so much fairer ours is to be.
 MUCH = 1.1
 MORE = 0.1
 
