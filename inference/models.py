@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from inference.catalogue import (
@@ -163,10 +164,15 @@ class CatalogueRowManager(models.Manager["CatalogueRow"]):
             row.wish = "pin" if row.wish == "none" else row.wish
             row.save(update_fields=["is_default", "wish", "changed"])
 
-    def stamp(self) -> tuple[int, Any]:
-        """Changes whenever any row does: how many rows there are, and the last change."""
-        found = self.aggregate(count=models.Count("id"), changed=models.Max("changed"))
-        return found["count"], found["changed"]
+    def stamp(self) -> tuple[str, ...]:
+        """When each row was written: it changes whenever any row does.
+
+        The newest time alone would miss a row whose transaction began before that of another and
+        ended after it, and whatever is written after a clock was set back. As text, because to
+        make times of them takes twice the time: a catalogue may have thousands.
+        """
+        written = Cast("changed", models.CharField())
+        return tuple(self.order_by("id").values_list(written, flat=True))
 
 
 def _tables(text: str) -> list[dict[str, Any]]:

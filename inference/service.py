@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from django.conf import settings
@@ -320,7 +321,9 @@ class InferenceService:
         for card in self._catalogue.cards.values():
             known = before.cards.get(card.id)
             if card.unload_before and (known is None or known.unload_before < card.unload_before):
-                self._scheduler.retire(card.id, card.unload_before - age)
+                # What began to load since is somebody's who asked, or of the wish taken back.
+                wished = known is not None and known.wanted
+                self._scheduler.retire(card.id, inf if wished else card.unload_before - age)
                 self._scheduler.forgive(card.id)
             if known is not None and card.wanted and not known.wanted:
                 self._scheduler.forgive(card.id)

@@ -1,5 +1,6 @@
 """Cards, rows and the admin page that writes wishes."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.test import Client
+from django.utils import timezone
 
 from inference.catalogue import CardError, Catalogue, ModelCard, check_card, read_cards
 from inference.errors import ModelNotFound
@@ -97,6 +99,16 @@ def test_row_with_a_bad_argument_is_refused_at_its_field() -> None:
 def test_stamp_changes_with_any_row() -> None:
     before = CatalogueRow.objects.stamp()
     CatalogueRow.objects.get(id="pocket").ask("pin")
+    assert CatalogueRow.objects.stamp() != before
+
+
+@pytest.mark.django_db
+def test_stamp_changes_with_a_row_that_is_written_with_an_older_time() -> None:
+    """Of two transactions the later one may end first, and clocks are set back."""
+    later = timezone.now() + timedelta(seconds=1)
+    CatalogueRow.objects.filter(id="pocket").update(changed=later)
+    before = CatalogueRow.objects.stamp()
+    CatalogueRow.objects.get(id="Qwen/Qwen3-8B").ask("pin")
     assert CatalogueRow.objects.stamp() != before
 
 

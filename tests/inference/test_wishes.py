@@ -12,7 +12,7 @@ from inference.errors import ModelUnavailable
 from inference.replica import ReplicaState
 from inference.service import InferenceService
 from tests.inference.scheduling import ask, model, resident, scheduler, settle
-from tests.inference.test_service import CARDS, limits, service
+from tests.inference.test_service import CARDS, limits, said, service
 from tests.inference.test_service import ask as question
 
 __all__ = ["limits", "service"]
@@ -119,3 +119,30 @@ async def test_reload_tries_a_failed_model_again_at_once(service: InferenceServi
     await failures(2)
     # The next try by itself would have come after a second.
     assert time.monotonic() - began < 0.9
+
+
+async def test_unloading_reaches_what_an_older_wish_began_to_load(
+    service: InferenceService,
+) -> None:
+    # Staff take a wish back between the reading of the catalogue and the load that it leads to.
+    others = [card for card in CARDS if card.id != "late"]
+    wish = next(replace(card, wish="pin") for card in CARDS if card.id == "late")
+    taken_back = replace(wish, wish="none", unload_before=time.time())
+    await service.set_cards([*others, wish])
+    assert service.model_status("late").state == "loading"
+    await service.set_cards([*others, taken_back])
+    async with asyncio.timeout(10):
+        while service.model_status("late").state != "unloaded":
+            await asyncio.sleep(0.01)
+
+
+async def test_unloading_leaves_what_somebody_asked_for_afterwards(
+    service: InferenceService,
+) -> None:
+    before = time.time()
+    assert await said(service, question("late"))
+    changed = [replace(c, unload_before=before) if c.id == "late" else c for c in CARDS]
+    await service.set_cards(changed)
+    assert service.model_status("late").state == "ready"
+    assert await said(service, question("late"))
+    assert len(service.model_status("late").switches) == 1
