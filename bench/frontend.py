@@ -68,16 +68,17 @@ START: dict[str, Callable[[Setup], AbstractContextManager[Contender]]] = {
     "ours": contenders.ours,
     "pages": contenders.pages,
     "vllm": contenders.vllm,
+    "several": contenders.several,
     "floor": contenders.floor,
 }
 
 
 def measured(contender: Contender, job: dict[str, Any]) -> dict[str, float]:
     """One job, with the CPU that it cost on the server's side."""
-    engines = contender.engines()
-    front, behind = procs.cpu_seconds(contender.front), sum(map(procs.cpu_seconds, engines))
+    fronts, engines = contender.fronts(), contender.engines()
+    front, behind = (sum(map(procs.cpu_seconds, each)) for each in (fronts, engines))
     found = contender.run(job)
-    front = procs.cpu_seconds(contender.front) - front
+    front = sum(map(procs.cpu_seconds, fronts)) - front
     behind = sum(map(procs.cpu_seconds, engines)) - behind
     return {
         **found,

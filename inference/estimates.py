@@ -1,6 +1,7 @@
 """What has been measured of each model: loads, answers, turns. Pure.
 
-Everything here is learnt from what happened; what has not happened yet is None.
+Everything here is learnt from what happened; what has not happened yet is None. Plans need a number
+all the same: for them a model that nothing is known of is like the others.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Estimates:
 
     def __init__(self) -> None:
         self._models: dict[str, ModelEstimates] = {}
+        self._any = ModelEstimates()
         self._pace = Mean()
 
     def of(self, model: str) -> ModelEstimates:
@@ -100,7 +102,26 @@ class Estimates:
             self._pace.add(math.log(min(MOST_PACE, max(1 / MOST_PACE, seconds / foreseen))))
         known.turn.add(max(0.0, seconds - overflow))
 
-    def load(self, model: str, otherwise: float = 0.0) -> float:
-        """Seconds of a load; `otherwise` where none was measured."""
-        value = self.of(model).load.value
-        return otherwise if value is None else value
+    def loaded(self, model: str, seconds: float, woken: bool) -> None:
+        """A load took so long, or a wake."""
+        if woken:
+            self.of(model).wake.add(seconds)
+            return
+        for known in (self.of(model), self._any):
+            known.load.add(seconds)
+
+    def answered(self, model: str, seconds: float, cost: float, tokens: int = 0) -> None:
+        """A request ran to its end, and its answer has so many tokens."""
+        for known in (self.of(model), self._any):
+            known.answered(seconds, cost, tokens)
+
+    def load(self, model: str) -> float:
+        """Seconds of a load, for plans: of other models where none of its own was measured."""
+        own = self.of(model).load
+        return (own if own else self._any.load).value or 0.0
+
+    def answer(self, model: str) -> float:
+        """Seconds of one of its longer answers, for plans: of other models likewise."""
+        own = self.of(model)
+        known = own if own.hold else self._any
+        return (known.hold.value or 0.0) + (known.tail.value or 0.0)

@@ -84,13 +84,13 @@ class Scheduler(State):
             return
         replica = self.replicas[lease.replica]
         seconds, cost = now - lease.granted_at, replica.share - lease.mark
-        known = self.estimates.of(replica.model)
+        usual = self.estimates.of(replica.model).cost.value or 0.0
         width = len(replica.devices)
-        self.fairness.charge(lease.ticket.account, cost * width - (known.cost.value or 0.0))
+        self.fairness.charge(lease.ticket.account, cost * width - usual)
         self.fairness.leave(lease.ticket.account, now)
         self.charge_lane(lease.ticket.lane, cost * width, now)
         if ran:
-            known.answered(seconds, cost * width, tokens)
+            self.estimates.answered(replica.model, seconds, cost * width, tokens)
 
     def preempted(self, request_id: str, now: float, generated: int) -> None:
         """A running request was stopped with `generated` tokens in all and waits again.
@@ -125,8 +125,7 @@ class Scheduler(State):
         replica = self.replicas[replica_id]
         self.yielded.pop(replica.model, None)
         seconds = now - replica.started
-        known = self.estimates.of(replica.model)
-        (known.wake if replica.waking else known.load).add(seconds)
+        self.estimates.loaded(replica.model, seconds, replica.waking)
         replica.state = ReplicaState.READY
         replica.waking = False
         replica.contested = bool(self.unserved(now))

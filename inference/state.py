@@ -18,9 +18,11 @@ from inference.requests import Lane
 
 # The part of the bound W by which a rank may lie behind an arrival.
 RANK_PART = 0.03
-# Predictions err: turns are planned, and requests admitted, for these parts of the bound W.
+# Predictions err, so plans end before the bound W: a turn at the first of these parts of it, at the
+# second where those who are let in would be late themselves; the third is admitted at most.
 SAFE_PART = 0.8
-ADMIT_PART = 0.95
+LATE_PART = 0.95
+ADMIT_PART = 0.85
 # A batch request ranks as if it had come later by this part of W.
 BATCH_PART = 1.0
 # Of the devices' time, the part in which the batch lane's aged work comes before people.

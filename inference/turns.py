@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from inference.replica import Lease, Replica
 from inference.requests import Lane
-from inference.state import ADMIT_PART, SAFE_PART, State
+from inference.state import LATE_PART, SAFE_PART, State
 
 INFINITY = float("inf")
 # A request is preempted at most so often.
@@ -70,8 +70,7 @@ def _pressure(state: State, now: float) -> tuple[float, float]:
 
 def drain(state: State, model: str) -> float:
     """Seconds that the end of a model's turn may take."""
-    known = state.estimates.of(model)
-    return min(state.limits.drain, (known.hold.value or 0.0) + (known.tail.value or 0.0))
+    return min(state.limits.drain, state.estimates.answer(model))
 
 
 def pays(state: State, replica: Replica) -> float:
@@ -100,7 +99,7 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     if overdrawn(state, replica, now):
         return -INFINITY
     if now >= most:
-        last = begun + ceiling(state, replica, now, ADMIT_PART)
+        last = begun + ceiling(state, replica, now, LATE_PART)
         return min(now, _late(state, replica, now)) if now < last else -INFINITY
     waiting = state.people_waiting(replica.model)
     here = waiting + state.people(replica)
@@ -236,12 +235,14 @@ def residual(state: State, leases: list[Lease], now: float) -> float:
 def run_length(state: State, model: str, start: float, now: float) -> float:
     """Seconds that a model's next turn is expected to last when it begins `start` seconds from now.
 
-    As long as its turns were, and as it takes to serve those whom its batch has no place for.
+    As long as its turns were, and as it takes to serve those whom its batch has no place for. The
+    first lasts as `open_until` has it, and its drain: else the first round of many models would
+    take much longer than what is promised to the last of them.
     """
-    known = state.estimates.of(model)
-    usual = known.turn.value
+    usual = state.estimates.of(model).turn.value
     if usual is None:
-        usual = (known.hold.value or 0.0) + (known.tail.value or 0.0)
+        answer = state.estimates.answer(model)
+        usual = max(PAYS * state.estimates.load(model), OPEN_ANSWERS * answer) + answer
     seconds = usual + overflow(state, model, _expected(state, model, start, now))
     return min(state.limits.slice, state.estimates.pace * seconds)
 

@@ -15,13 +15,9 @@ from bench.scheduling.__main__ import cells
 from bench.scheduling.cells import NO_SWITCH, OURS, PEERS, POLICIES, Setup
 from bench.scheduling.peers_servers import SERVERS
 from bench.scheduling.store import Rows, Store, rows_of
-from bench.scheduling.summary import Summary
+from bench.scheduling.summary import FAIRER, MOST_LONGER, Summary
 from bench.scheduling.tables import geometric, number, table
 from bench.scheduling.workload import Cell
-
-# The goals of `summary`: so much longer a response may be, and so much fairer ours is to be.
-MUCH = 1.1
-MORE = 0.1
 
 
 def report(rows: Rows) -> str:
@@ -30,7 +26,7 @@ def report(rows: Rows) -> str:
         "policy",
         "p99 wait / best of the servers",
         "longest wait / best of the servers",
-        f"runs whose longest response is above {MUCH:g} of the best of the other peers",
+        f"runs whose longest response is above {MOST_LONGER:g} of the best of the other peers",
         "Jain",
     ]
     summary = Summary(rows)
@@ -59,7 +55,7 @@ def _line(summary: Summary, title: str, names: Sequence[str]) -> list[str]:
 def _above(rows: Rows, name: str) -> int:
     others = [peer for peer in PEERS if peer != name]
     return sum(
-        row[name]["response_max"] > MUCH * _least(rows, cell, others, "response_max")
+        row[name]["response_max"] > MOST_LONGER * _least(rows, cell, others, "response_max")
         for cell, row in rows.items()
     )
 
@@ -71,10 +67,10 @@ def _least(rows: Rows, cell: Cell, names: Iterable[str], figure: str) -> float:
 def _scale(rows: Rows) -> str:
     """How often nobody could be so much fairer than the best peer."""
     best = [max(row[name]["jain"] for name in PEERS) for row in rows.values()]
-    full = sum(value + MORE > 1 for value in best)
+    full = sum(value + FAIRER > 1 for value in best)
     return (
-        f"In {full} of {len(best)} runs the best peer's Jain index is above {1 - MORE:g}, so that "
-        f"none can be {MORE:g} higher."
+        f"In {full} of {len(best)} runs the best peer's Jain index is above {1 - FAIRER:g}, so that "
+        f"none can be {FAIRER:g} higher."
     )
 
 

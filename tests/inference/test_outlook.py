@@ -94,9 +94,9 @@ def test_what_other_models_need_between_is_known_at_the_door() -> None:
     learnt(s, "b", "hot")
     ask(s, "hot", "runs")
     settle(s, 0.0)
-    for i in range(93):
+    for i in range(83):
         ask(s, "hot", str(i))
-    # 930 s of answers before the next: in time, but for the turns of another model.
+    # 830 s of answers before the next: in time, but for the turns of another model.
     ask(s, "b", "another")
     with pytest.raises(WaitTooLong):
         ask(s, "hot", "one more", now=0.0)

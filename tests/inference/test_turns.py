@@ -92,6 +92,25 @@ def test_who_would_be_late_in_the_next_turn_is_let_in_past_the_ceiling(
     assert s.running.keys() == {runs}
 
 
+def test_models_that_were_never_loaded_are_planned_for_like_the_others() -> None:
+    """Else the first turn takes the time of the first round, and the last of it are told no."""
+    s = scheduler(*(model(name) for name in "abcd"), limits=Limits(wait=1_000.0, slice=2_000.0))
+    for name in "abcd":
+        ask(s, name, name, account=name)
+    (load,) = s.schedule(0.0).loads
+    s.apply(s.schedule(0.0), 0.0)
+    s.loaded(load.replica, 30.0)
+    settle(s, 30.0)
+    ask(s, "a", "long", now=30.0, account="somebody")
+    settle(s, 30.0)
+    s.finish("a", 40.0, tokens=10)
+    # Before `d` come the drain, three loads, and two turns of a load's length with their drains.
+    latest = 0.8 * 1_000 - 10 - 3 * 30 - 2 * (30 + 10)
+    assert turns.ceiling(s, s.replicas[load.replica], 40.0) == pytest.approx(latest - 30.0)
+    # What is told stays what was measured.
+    assert dict(s.upcoming(40.0))["d"] is None
+
+
 def test_drain_is_capped() -> None:
     s = scheduler(model("a"), model("b"), limits=Limits(drain=10.0))
     s.submit(Ticket("1", "a", "alice", 0.0, preemptable=True), 0.0)
@@ -160,9 +179,10 @@ def test_who_would_wait_longer_than_the_bound_is_refused_at_once() -> None:
     ask(s, "a", "known")
     settle(s, 0.0)
     s.finish("known", 30.0, tokens=10)
-    for i in range(4):
+    for i in range(3):
         ask(s, "a", str(i), now=30.0)
         settle(s, 30.0)
+    # After 90 seconds of 100: predictions err, and who is let in is to be served in time.
     with pytest.raises(WaitTooLong) as refusal:
         ask(s, "a", "one too many", now=30.0)
     assert 1 <= refusal.value.retry_after <= 120
