@@ -69,8 +69,8 @@ def _scale(rows: Rows) -> str:
     best = [max(row[name]["jain"] for name in PEERS) for row in rows.values()]
     full = sum(value + FAIRER > 1 for value in best)
     return (
-        f"In {full} of {len(best)} runs the best peer's Jain index is above {1 - FAIRER:g}, so that "
-        f"none can be {FAIRER:g} higher."
+        f"In {full} of {len(best)} runs the best peer's Jain index is above {1 - FAIRER:g}, so "
+        f"that none can be {FAIRER:g} higher."
     )
 
 

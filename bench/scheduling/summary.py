@@ -20,7 +20,7 @@ from bench.scheduling.workload import Cell
 
 # Waits are compared as if none were shorter than this: nobody feels the difference.
 SHORTEST = 1.0
-# Goals: so much longer than the best peer's the longest response may be, and so much fairer ours is.
+# Goals: so much longer than the best peer's may the longest response be, so much fairer is ours.
 MOST_LONGER = 1.1
 FAIRER = 0.1
 # Two-sided 95 % points of Student's t, by degrees of freedom.
@@ -100,8 +100,8 @@ class Summary:
         ratios = {c.name: self._ratio(c, "response_max", PEERS) for c in self.rows}
         above = [name for name, ratio in ratios.items() if ratio > MOST_LONGER]
         text = f"{found}, worst {found.worst:.2f}, above in {len(above)} of {len(self.rows)} cells"
-        goal = f"≤ {MOST_LONGER:g} in every cell"
-        yield Line("longest response / best peer", text, goal, not above)
+        most = f"≤ {MOST_LONGER:g} in every cell"
+        yield Line("longest response / best peer", text, most, not above)
 
     def _makespans(self) -> Iterable[Line]:
         for switch in sorted({cell.switch for cell in self.rows}):
