@@ -105,12 +105,13 @@ def _gpu(line: str) -> Device:
 
 
 def _measured_bandwidth() -> float:
-    """Bytes a second that one CPU reads from memory."""
-    import numpy as np
+    """Bytes a second that one CPU reads from memory.
 
-    block = np.ones(PROBED_BYTES // 8)
+    Looked through for a byte that is not there, at the speed of the C library's `memchr`.
+    """
+    block = b"1" * PROBED_BYTES
     began = time.perf_counter()
-    block.sum()
+    block.find(b"0")
     return PROBED_BYTES / (time.perf_counter() - began)
 
 

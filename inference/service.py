@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 
 from django.conf import settings
@@ -310,22 +309,20 @@ class InferenceService:
 
     def _note_ready(self) -> None:
         """Ready once nothing that was wished for is still loading; a later load changes nothing."""
-        if self.ready or not self._started:
-            return
-        wished = {model.id for model in self._scheduler.wished}
-        coming = self._fetching or wished & self._dispatcher.loading()
-        self.ready = not coming
+        if self._started and not self.ready:
+            wished = {model.id for model in self._scheduler.wished}
+            self.ready = not (self._fetching or wished & self._dispatcher.loading())
 
     def _follow_unloads(self, before: Catalogue) -> None:
-        age = time.time() - self._clock()
         for card in self._catalogue.cards.values():
             known = before.cards.get(card.id)
-            if card.unload_before and (known is None or known.unload_before < card.unload_before):
+            wished = known is not None and known.wanted
+            asked = card.unload_before > (known.unload_before if known else 0.0)
+            if asked:
                 # What began to load since is somebody's who asked, or of the wish taken back.
-                wished = known is not None and known.wanted
-                self._scheduler.retire(card.id, inf if wished else card.unload_before - age)
-                self._scheduler.forgive(card.id)
-            if known is not None and card.wanted and not known.wanted:
+                since = card.unload_before - time.time() + self._clock()
+                self._scheduler.retire(card.id, float("inf") if wished else since)
+            if asked or (card.wanted and not wished):
                 self._scheduler.forgive(card.id)
         for gone in set(before.cards) - set(self._catalogue.cards):
             self._scheduler.retire(gone)
