@@ -123,16 +123,17 @@ class Summary:
 
     def _told(self) -> Iterable[Line]:
         figures = [row[OURS] for row in self.rows.values()]
-        within = min((f["within_bound"] for f in figures), default=math.nan)
+        let_in = [(f["requests"] - f["refused"], f["expired"]) for f in figures]
+        within = min((1 - late / max(1, count) for count, late in let_in), default=math.nan)
         longest = max((f["wait_max"] for f in figures), default=math.nan)
         text = f"least share {within:.4f}, longest wait {longest:,.0f} s"
-        yield Line("admitted requests served within W", text, "1", within == 1.0)
+        yield Line("admitted requests that had a place within W", text, "1", within == 1.0)
         errors = [f["eta_error"] for f in figures if not math.isnan(f["eta_error"])]
         middle = statistics.median(errors) if errors else math.nan
         yield Line("median ETA error, median over cells", f"{middle:.2f}", "≤ 0.25", middle <= 0.25)
         asked = sum(f["requests"] for f in figures)
         lost = {name: sum(f[name] for f in figures) for name in ("refused", "expired", "cut")}
-        text = ", ".join(f"{name} {count / max(1, asked):.2%}" for name, count in lost.items())
+        text = ", ".join(f"{name} {count / max(1, asked):.4%}" for name, count in lost.items())
         yield Line("requests of ours that were not served", text, "", None)
 
     # --- means -----------------------------------------------------------------------------------
