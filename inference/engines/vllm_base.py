@@ -153,6 +153,7 @@ class VllmBase(Engine):
         }
         if resources.kind == "cpu":
             args["enforce_eager"] = True
+            args["worker_extension_cls"] = "inference.engines.vllm_cpu_worker.WorkerExtension"
         else:
             args["device_ids"] = [int(device) for device in resources.devices]
             share = resources.bytes_per_device / resources.total_bytes_per_device
