@@ -16,10 +16,8 @@ from typing import Any, Protocol
 from bench import client, procs
 from bench.client import Job
 
-# The one place that names the peer: with one front process, and with several on one engine.
+# The one place that names the peer.
 VLLM_SERVER = "vllm.entrypoints.openai.api_server"
-VLLM_SEVERAL = "vllm.entrypoints.cli.main"
-VLLM_FRONT = "APIServer"
 LOAD_SECONDS = 300.0
 # Both servers: CPU threads, logging and telemetry as ours sets them.
 ENGINE_ENV = {
@@ -68,11 +66,10 @@ class Setup:
 
 
 class Contender(Protocol):
-    """Something that answers jobs; `fronts` are the processes that speak with clients."""
+    """Something that answers jobs; `front` is the process that speaks with clients."""
 
     name: str
-
-    def fronts(self) -> list[int]: ...
+    front: int
 
     def engines(self) -> list[int]: ...
 
@@ -88,13 +85,9 @@ class HttpServer:
         self.name, self.front = name, child.pid
         self._child, self.port, self._model, self.key = child, port, model, key
 
-    def fronts(self) -> list[int]:
-        """What speaks with clients."""
-        return [self.front]
-
     def engines(self) -> list[int]:
-        """Everything behind that."""
-        return [pid for pid in self._child.below() if pid not in self.fronts()]
+        """Everything behind the front process."""
+        return self._child.below()
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         """Until something holds that the server does. Raises Trouble."""
@@ -117,25 +110,13 @@ class Pages(HttpServer):
     client = "bench.pages"
 
 
-class SeveralFronts(HttpServer):
-    """A server whose first process starts those that speak with clients."""
-
-    def fronts(self) -> list[int]:
-        """The first process, and those by their title."""
-        return [self.front, *(p for p in self._child.below() if VLLM_FRONT in procs.title(p))]
-
-
 class InProcess:
     """AsyncLLM in a process of ours, called without HTTP: what no server can undercut."""
 
     name = "AsyncLLM alone"
 
     def __init__(self, child: procs.Child) -> None:
-        self._child = child
-
-    def fronts(self) -> list[int]:
-        """Its one process."""
-        return [self._child.pid]
+        self.front, self._child = child.pid, child
 
     def engines(self) -> list[int]:
         """The engine's own processes."""
@@ -227,30 +208,16 @@ def manage(env: dict[str, str], *args: str) -> str:
 @contextmanager
 def vllm(setup: Setup) -> Iterator[Contender]:
     """vLLM's own server."""
-    with _vllm(setup, [VLLM_SERVER], "vllm.log") as (child, port, key):
-        yield HttpServer("vLLM's", child, port, "bench", key)
-
-
-@contextmanager
-def several(setup: Setup) -> Iterator[Contender]:
-    """The same with two front processes on its engine."""
-    command = [VLLM_SEVERAL, "serve", "--api-server-count", "2"]
-    with _vllm(setup, command, "several.log") as (child, port, key):
-        yield SeveralFronts("vLLM's, 2 fronts", child, port, "bench", key)
-
-
-@contextmanager
-def _vllm(setup: Setup, module: Sequence[str], log: str) -> Iterator[tuple[procs.Child, int, str]]:
     port, key = procs.free_port(), secrets.token_hex(16)
     options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "bench"]
     options += ["--api-key", key, "--disable-uvicorn-access-log"]
     for name, value in setup.engine_args().items():
         options.append(f"--{name.replace('_', '-')}")
         options += [] if value is True else [str(value)]
-    command = [sys.executable, "-m", *module, *options]
-    with procs.Child(command, setup.folder / log, ENGINE_ENV) as child:
+    command = [sys.executable, "-m", VLLM_SERVER, *options]
+    with procs.Child(command, setup.folder / "vllm.log", ENGINE_ENV) as child:
         child.wait_until(lambda: procs.answers(port, "/health"), LOAD_SECONDS, "vLLM's server")
-        yield child, port, key
+        yield HttpServer("vLLM's", child, port, "bench", key)
 
 
 @contextmanager

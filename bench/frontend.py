@@ -68,17 +68,16 @@ START: dict[str, Callable[[Setup], AbstractContextManager[Contender]]] = {
     "ours": contenders.ours,
     "pages": contenders.pages,
     "vllm": contenders.vllm,
-    "several": contenders.several,
     "floor": contenders.floor,
 }
 
 
 def measured(contender: Contender, job: dict[str, Any]) -> dict[str, float]:
     """One job, with the CPU that it cost on the server's side."""
-    fronts, engines = contender.fronts(), contender.engines()
-    front, behind = (sum(map(procs.cpu_seconds, each)) for each in (fronts, engines))
+    engines = contender.engines()
+    front, behind = procs.cpu_seconds(contender.front), sum(map(procs.cpu_seconds, engines))
     found = contender.run(job)
-    front = sum(map(procs.cpu_seconds, fronts)) - front
+    front = procs.cpu_seconds(contender.front) - front
     behind = sum(map(procs.cpu_seconds, engines)) - behind
     return {
         **found,

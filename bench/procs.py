@@ -121,14 +121,6 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def title(pid: int) -> str:
-    """Its command line, which a process may have changed; empty for no process."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-    except OSError:
-        return ""
-
-
 def cpu_seconds(pid: int) -> float:
     """CPU of all threads of a process, living and gone, in nanosecond steps.
 
