@@ -123,8 +123,11 @@ class Summary:
 
     def _told(self) -> Iterable[Line]:
         figures = [row[OURS] for row in self.rows.values()]
-        let_in = [(f["requests"] - f["refused"], f["expired"]) for f in figures]
-        within = min((1 - late / max(1, count) for count, late in let_in), default=math.nan)
+        # Who was cut while it ran had its place in time.
+        shares = (
+            f["within_bound"] + f["cut"] / max(1, f["requests"] - f["refused"]) for f in figures
+        )
+        within = round(min(shares, default=math.nan), 9)
         longest = max((f["wait_max"] for f in figures), default=math.nan)
         text = f"least share {within:.4f}, longest wait {longest:,.0f} s"
         yield Line("admitted requests that had a place within W", text, "1", within == 1.0)
