@@ -125,10 +125,13 @@ export class Composer extends EventTarget {
     if (this.#recording) return this.#recording.stop();
     const { canRecord, record } = await import("./widgets/sound.js");
     if (!canRecord()) return this.#emit("refused", "Browsers record only on pages that come over https.");
+    this.#record.disabled = true;
     try {
       this.#recording = await record();
     } catch (error) {
       return this.#emit("refused", `The microphone cannot be used: ${error.message}`);
+    } finally {
+      this.#record.disabled = false;
     }
     const stop = setTimeout(() => this.#recording.stop(), 1000 * MOST_SECONDS);
     this.#records(true);

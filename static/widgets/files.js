@@ -103,10 +103,13 @@ function recordButton(take, say) {
   }
   button.addEventListener("click", async () => {
     if (running) return running.stop();
+    button.disabled = true;
     try {
       running = await record();
     } catch (error) {
       return say(`The microphone cannot be used: ${error.message}`);
+    } finally {
+      button.disabled = false;
     }
     const began = performance.now();
     const tell = () => (button.textContent = `Stop recording (${Math.round((performance.now() - began) / 1000)} s)`);

@@ -5,26 +5,43 @@ import { made } from "../words.js";
 // What most models hear; a recording in it is small and needs no decoder at the server.
 const RATE = 16000;
 const HEAD = 44;
+// How often a recording hands over what it has heard.
+const PIECE_MS = 100;
+// A microphone that is silent for longer after it was opened is taken for a broken one.
+const OPENING_MS = 5000;
 const WIDTH = 600;
 const HEIGHT = 64;
 
 export const canRecord = () => Boolean(navigator.mediaDevices?.getUserMedia && globalThis.MediaRecorder);
 
-// Records until `stop`; then the promise has the file.
+// Records until `stop`; then the promise has the file. A microphone takes a moment to open, and a recording stopped
+// before that would be empty: it counts as begun when something was heard.
 export async function record() {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
   const recorder = new MediaRecorder(stream);
   const pieces = [];
-  const done = new Promise((resolve, reject) => {
+  const ended = new Promise((resolve) => {
     recorder.addEventListener("dataavailable", ({ data }) => pieces.push(data));
-    recorder.addEventListener("error", ({ error }) => reject(error));
+    // It also comes after an error; what was heard until then is kept.
     recorder.addEventListener("stop", () => {
       for (const track of stream.getTracks()) track.stop();
-      resolve(asWav(new Blob(pieces)));
+      resolve(new Blob(pieces));
     });
   });
-  recorder.start();
-  return { file: done, stop: () => recorder.state === "inactive" || recorder.stop() };
+  const begun = new Promise((resolve, reject) => {
+    recorder.addEventListener("dataavailable", ({ data }) => data.size && resolve());
+    recorder.addEventListener("error", ({ error }) => reject(error));
+    setTimeout(() => reject(new Error("it gives no sound")), OPENING_MS);
+  });
+  const stop = () => recorder.state === "inactive" || recorder.stop();
+  recorder.start(PIECE_MS);
+  try {
+    await begun;
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  return { file: ended.then(asWav), stop };
 }
 
 // A sound as most models take it.
