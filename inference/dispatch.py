@@ -251,7 +251,7 @@ class Dispatcher:
             logger.warning("A replica did not fall asleep and is unloaded: %s", error.message)
             await self._evict(replica_id)
             return
-        self.scheduler.slept(replica_id)
+        self.scheduler.slept(replica_id, self._clock())
         self.step()
 
     def _engine_died(self, replica_id: int, reason: str) -> None:

@@ -40,9 +40,9 @@ class ModelEstimates:
     """Of one model, in seconds; `cost` in device-seconds.
 
     `load`: from the decision to the first answer; `wake` the same from sleep. `hold`: how long a
-    request runs; `tail` by how much more the long ones do. `turn`: from ready to gone, while others
-    waited; `drain` its end, when nobody new is let in. `speed`: tokens a second of one answer.
-    `asked`: when somebody last asked for it.
+    request runs; `tail` by how much more the long ones do. `turn`: from ready until it is to go,
+    while others waited; `drain` its end, when nobody new is let in. `speed`: tokens a second of one
+    answer. `asked`: when somebody last asked for it.
     """
 
     load: Mean = field(default_factory=Mean)
@@ -76,6 +76,7 @@ class Estimates:
         self._models: dict[str, ModelEstimates] = {}
         self._any = ModelEstimates()
         self._pace = Mean()
+        self._unload = Mean()
 
     def of(self, model: str) -> ModelEstimates:
         """What is known of a model."""
@@ -110,6 +111,10 @@ class Estimates:
         for known in (self.of(model), self._any):
             known.load.add(seconds)
 
+    def unloaded(self, seconds: float) -> None:
+        """A place was free so long after the decision that its model leaves."""
+        self._unload.add(seconds)
+
     def answered(self, model: str, seconds: float, cost: float, tokens: int = 0) -> None:
         """A request ran to its end, and its answer has so many tokens."""
         for known in (self.of(model), self._any):
@@ -119,6 +124,15 @@ class Estimates:
         """Seconds of a load, for plans: of other models where none of its own was measured."""
         own = self.of(model).load
         return (own if own else self._any.load).value or 0.0
+
+    @property
+    def unload(self) -> float:
+        """Seconds until a place is free that a model leaves; it hardly matters which."""
+        return self._unload.value or 0.0
+
+    def switch(self, model: str) -> float:
+        """Seconds between the answers of another model and those of this one, for plans."""
+        return self.load(model) + self.unload
 
     def answer(self, model: str) -> float:
         """Seconds of one of its longer answers, for plans: of other models likewise."""

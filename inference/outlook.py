@@ -51,7 +51,7 @@ def _served_after(
     if seconds <= left:
         return seconds
     turns = 1 + math.floor((seconds - left) / _longest_turn(state, model, now))
-    between = _others(state, model, now) + drain(state, model.id) + state.estimates.load(model.id)
+    between = _others(state, model, now) + drain(state, model.id) + state.estimates.switch(model.id)
     return seconds + turns * between
 
 
@@ -101,8 +101,9 @@ def _others(state: State, model: Model, now: float) -> float:
 def _longest_turn(state: State, model: Model, now: float) -> float:
     """Seconds that a model's next turn may last, so that all others are in time."""
     longest = state.limits.slice if model.slice is None else model.slice
-    rest = SAFE_PART * state.limits.wait - _others(state, model, now) - drain(state, model.id)
-    return max(1.0, state.estimates.load(model.id), min(longest, rest))
+    end = drain(state, model.id) + state.estimates.unload
+    rest = SAFE_PART * state.limits.wait - _others(state, model, now) - end
+    return max(1.0, state.estimates.switch(model.id), min(longest, rest))
 
 
 def _left(state: State, replica: Replica, now: float) -> float:
@@ -131,7 +132,12 @@ def _until_free(state: State, replica: Replica, now: float) -> float:
     if state.pinned(replica):
         return math.inf
     if replica.state is ReplicaState.STOPPING:
-        return 0.0
+        return max(0.0, state.estimates.unload - (now - replica.leaving_since))
+    return _until_left(state, replica, now) + state.estimates.unload
+
+
+def _until_left(state: State, replica: Replica, now: float) -> float:
+    """Seconds until a replica is unloaded; infinity where nobody can tell."""
     known = state.estimates.of(replica.model)
     if replica.state is ReplicaState.LOADING:
         left = _until_ready(state, replica, now) or 0.0

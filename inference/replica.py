@@ -39,7 +39,8 @@ class Replica:
     `leases` are the ids of the requests that run on it; `served` says that it ever had one,
     `contested` that others waited for a place when it got ready; `overflow` is how much longer its
     turn lasts because more waited then than it has places for. A `closing` one makes room for
-    another model: it takes only requests that rank before that one's.
+    another model: it takes only requests that rank before that one's. `leaving_since` is when it
+    was to go, unloaded or asleep.
     `share` is the integral of 1 / (running requests), in seconds. A sleeping one, and one that is
     on its way there (`falling_asleep`), keeps `bytes_asleep` of each device and `host_bytes` of the
     machine's memory. `need` is what it was loaded for. All times are the scheduler's clock, in
@@ -61,6 +62,7 @@ class Replica:
     leases: set[str] = field(default_factory=set)
     closing: bool = False
     closing_since: float = 0.0
+    leaving_since: float = 0.0
     share: float = 0.0
     share_at: float = 0.0
     waking: bool = False

@@ -158,10 +158,13 @@ class Scheduler(State):
         """The replica was unloaded in good order: its memory is free."""
         if replica := self._remove(replica_id, now):
             self.failures.pop(replica.model, None)
+            if replica.state is ReplicaState.STOPPING:
+                self.estimates.unloaded(now - replica.leaving_since)
 
-    def slept(self, replica_id: int) -> None:
+    def slept(self, replica_id: int, now: float) -> None:
         """The replica's weights are in the machine's memory, its device memory is free."""
         replica = self.replicas[replica_id]
+        self.estimates.unloaded(now - replica.leaving_since)
         replica.state = ReplicaState.SLEEPING
         replica.falling_asleep = replica.closing = replica.served = False
 
@@ -354,6 +357,7 @@ class Scheduler(State):
         if replica.model in self.queues:
             self.yielded[replica.model] = replica.closing_since if replica.closing else now
         replica.state, replica.closing = ReplicaState.STOPPING, False
+        replica.leaving_since = now
 
     def _fall_asleep(self, replica: Replica) -> None:
         model = self.models[replica.model]

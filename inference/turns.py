@@ -50,7 +50,8 @@ def ceiling(state: State, replica: Replica, now: float, part: float = SAFE_PART)
     longest += max(0.0, since - replica.ready_at) if since < INFINITY else 0.0
     least = min(longest, pays(state, replica))
     latest -= (1.0 - part) * state.limits.wait
-    return max(least, min(longest, latest - drain(state, replica.model) - replica.ready_at))
+    end = drain(state, replica.model) + state.estimates.unload
+    return max(least, min(longest, latest - end - replica.ready_at))
 
 
 def _pressure(state: State, now: float) -> tuple[float, float]:
@@ -64,7 +65,7 @@ def _pressure(state: State, now: float) -> tuple[float, float]:
         if oldest is not None:
             since = min(since, oldest.queued_at)
             latest = min(latest, oldest.queued_at + state.limits.wait - before)
-        before += run_length(state, model.id, before, now) / places
+        before += (run_length(state, model.id, before, now) + state.estimates.unload) / places
     return since, latest
 
 
@@ -75,7 +76,7 @@ def drain(state: State, model: str) -> float:
 
 def pays(state: State, replica: Replica) -> float:
     """Seconds after which a turn has paid for its load."""
-    return PAYS * state.estimates.load(replica.model)
+    return PAYS * state.estimates.switch(replica.model)
 
 
 def open_until(state: State, replica: Replica, rank: float, now: float) -> float:
@@ -123,7 +124,7 @@ def _late(state: State, replica: Replica, now: float) -> float:
 
     Left behind, they would be late then, and cut short the turns of all others.
     """
-    again = others(state, now) + state.estimates.load(replica.model)
+    again = others(state, now) + state.estimates.switch(replica.model)
     return now + again - SAFE_PART * state.limits.wait
 
 
@@ -137,7 +138,7 @@ def _loads(state: State, replica: Replica, now: float) -> float:
 def _pays_well(state: State, replica: Replica, loads: float) -> float:
     """Seconds of so many load times; beyond the first no more than a part of W."""
     most = max(pays(state, replica), LONG_PAYS_PART * state.limits.wait)
-    return min(most, loads * state.estimates.load(replica.model))
+    return min(most, loads * state.estimates.switch(replica.model))
 
 
 def limit(state: State, replica: Replica, rank: float, now: float) -> float:
@@ -181,9 +182,9 @@ def _leaves(state: State, replica: Replica, leases: list[Lease], now: float) -> 
     """
     if not replica.closing or not all(may_stop(state, lease, now) for lease in leases):
         return False
-    if residual(state, leases, now) < state.estimates.load(replica.model):
+    if residual(state, leases, now) < state.estimates.switch(replica.model):
         return False
-    back = 0.0 if replica.model in state.queues else state.estimates.load(replica.model)
+    back = 0.0 if replica.model in state.queues else state.estimates.switch(replica.model)
     here = state.people(replica)
     there = _advance(state, state.people_waiting, back, now)
     if here or there:
@@ -197,7 +198,7 @@ def may_stop(state: State, lease: Lease, now: float) -> bool:
     if not may_resume(lease) or ticket.lane is Lane.BATCH:
         return may_resume(lease)
     waited = lease.granted_at - ticket.queued_at
-    again = waited + others(state, now) + state.estimates.load(ticket.model)
+    again = waited + others(state, now) + state.estimates.switch(ticket.model)
     return again <= SAFE_PART * state.limits.wait
 
 
@@ -220,7 +221,7 @@ def _gain(state: State, model: str, waiting: int, back: float) -> float:
     if hold is None:
         return 0.0
     most = min(state.models[model].max_num_seqs, waiting)
-    return most * DONE_AFTER_MEAN * hold / (state.estimates.load(model) + back + hold)
+    return most * DONE_AFTER_MEAN * hold / (state.estimates.switch(model) + back + hold)
 
 
 def residual(state: State, leases: list[Lease], now: float) -> float:
@@ -242,7 +243,7 @@ def run_length(state: State, model: str, start: float, now: float) -> float:
     usual = state.estimates.of(model).turn.value
     if usual is None:
         answer = state.estimates.answer(model)
-        usual = max(PAYS * state.estimates.load(model), OPEN_ANSWERS * answer) + answer
+        usual = max(PAYS * state.estimates.switch(model), OPEN_ANSWERS * answer) + answer
     seconds = usual + overflow(state, model, _expected(state, model, start, now))
     return min(state.limits.slice, state.estimates.pace * seconds)
 
@@ -268,9 +269,9 @@ def _expected(state: State, model: str, start: float, now: float) -> float:
 
 
 def turn_length(state: State, model: str, start: float, now: float) -> float:
-    """Seconds that a model's next turn is expected to take, its load included."""
+    """Seconds that a model's next turn is expected to take, its load and unload included."""
     load = state.estimates.load(model)
-    return load + run_length(state, model, start + load, now)
+    return load + run_length(state, model, start + load, now) + state.estimates.unload
 
 
 def turns_of(state: State, models: Iterable[str], now: float) -> float:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference import outlook
+from inference import outlook, turns
 from inference.decisions import Limits
 from inference.errors import WaitTooLong
 from inference.estimates import Estimates
@@ -10,14 +10,15 @@ from inference.scheduler import Scheduler
 from tests.inference.scheduling import ask, model, scheduler, settle
 
 
-def learnt(s: Scheduler, *names: str, answer: float = 10.0) -> None:
-    """A load of 3 s and one answer have been seen of each model, long ago."""
+def learnt(s: Scheduler, *names: str, answer: float = 10.0, unload: float = 0.0) -> None:
+    """A load of 3 s, one answer and an unload have been seen of each model, long ago."""
     for number, name in enumerate(names):
         now = -10_000.0 + 100.0 * number
         ask(s, name, f"known-{name}", now=now)
         while not s.running:
             decision = s.schedule(now)
             s.apply(decision, now)
+            now += unload if decision.evictions else 0.0
             for replica in decision.evictions:
                 s.stopped(replica, now)
             now += 3.0 if decision.loads else 0.0
@@ -58,6 +59,54 @@ def test_who_comes_first_for_a_model_waits_for_all_that_wait_already() -> None:
     assert one is not None and two is not None
     # A load and a turn more.
     assert two >= one + 3.0 + 10.0
+
+
+def told(unload: float) -> tuple[Scheduler, list[float]]:
+    """Who waits second and third beside a running answer, and what they are told."""
+    s = scheduler(*map(model, "abc"), limits=Limits(wait=1_000.0))
+    learnt(s, *"abc", unload=unload)
+    ask(s, "a", "1")
+    s.apply(s.schedule(0.0), 0.0)
+    s.stopped(next(iter(s.replicas)), 0.0)
+    settle(s, 0.0)
+    ask(s, "b", "2", now=1.0)
+    ask(s, "c", "3", now=1.0)
+    etas = [s.eta(name, 1.0) for name in ("2", "3")]
+    return s, [eta for eta in etas if eta is not None]
+
+
+def test_what_is_in_the_way_has_to_be_unloaded_first() -> None:
+    _, quick = told(0.0)
+    s, slow = told(40.0)
+    # As they were measured: twice 40 s, and then once none.
+    unload = 80.0 / 3.0
+    assert s.estimates.unload == pytest.approx(unload)
+    assert slow[0] == pytest.approx(quick[0] + unload)
+    # The turn between is to pay for its unload too, and lasts longer.
+    assert slow[1] >= quick[1] + 2 * unload
+    # While it goes, what is left of it.
+    s.finish("1", 11.0)
+    s.apply(s.schedule(11.0), 11.0)
+    early, later = s.eta("2", 11.0), s.eta("2", 21.0)
+    assert early is not None and later == pytest.approx(early - 10.0)
+
+
+def test_turns_end_so_much_earlier_as_unloads_take() -> None:
+    """Else whoever waits for the last of many models waits longer than was promised."""
+    limits = Limits(wait=400.0, slice=10_000.0)
+    ends = []
+    for unload in (0.0, 30.0):
+        s = scheduler(*map(model, "abc"), limits=limits)
+        s.estimates.unloaded(unload)
+        ask(s, "a", "1")
+        settle(s, 0.0)
+        s.estimates.unloaded(unload)
+        ask(s, "b", "2", now=1.0)
+        ask(s, "c", "3", now=1.0)
+        (replica,) = s.replicas.values()
+        ends.append(turns.ceiling(s, replica, 1.0))
+    # Its own, that of the model between, and that one's turn, which is to pay for it.
+    assert ends[0] - ends[1] == pytest.approx(90.0)
 
 
 def test_a_long_queue_ahead_is_waited_for() -> None:

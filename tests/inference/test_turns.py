@@ -274,7 +274,7 @@ def test_evicted_models_sleep_while_the_machine_has_room_for_their_weights() -> 
             for replica in decision.evictions:
                 s.stopped(replica, now)
             for replica in decision.sleeps:
-                s.slept(replica)
+                s.slept(replica, now)
         s.finish(f"{name}-{now}", now)
 
     served("a", 1.0)

@@ -80,7 +80,7 @@ def test_unloading_reaches_a_copy_that_sleeps() -> None:
             for load in decision.loads:
                 s.loaded(load.replica, float(at))
             for replica in decision.sleeps:
-                s.slept(replica)
+                s.slept(replica, float(at))
         s.finish(name, at + 0.5)
     asleep = [r for r in s.replicas.values() if r.state is ReplicaState.SLEEPING]
     assert [r.model for r in asleep] == ["a"]
