@@ -58,6 +58,9 @@ bench-scheduling-why: install-bench ## bounds under our waits, and what the poli
 	  --report docs/scheduling/least.md
 	$(PY) -m bench.scheduling.hindsight --out $(LLMS_DATA)/bench-scheduling.jsonl \
 	  --report docs/scheduling/hindsight.md
+	$(PY) -m bench.scheduling.online --report docs/scheduling/online.md
+	$(PY) -m bench.scheduling.luck --out $(LLMS_DATA)/bench-luck.jsonl \
+	  --report docs/scheduling/luck.md
 	$(PY) -m bench.scheduling.frontier --out $(LLMS_DATA)/bench-frontier.jsonl \
 	  --bench $(LLMS_DATA)/bench-scheduling.jsonl --report docs/scheduling/frontier.md \
 	  --plot docs/scheduling/frontier.png

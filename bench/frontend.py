@@ -1,8 +1,8 @@
 """Our server and vLLM's own, in turn on the same model: `python -m bench.frontend`.
 
 All contenders are loaded at once and asked in turn (A B A B …), so that a noisy machine is noisy
-for all of them. The CPU of the front process per token is the figure to trust there; tokens/s and
-latencies move with whatever else runs.
+for all of them; with `--apart` each is loaded for its turns alone. The CPU of the front process per
+token is the figure to trust there; tokens/s and latencies move with whatever else runs.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +63,16 @@ ADDED_GOALS: dict[str, Goal] = {
     "gap_p50_ms": ("≤", 1.5),
     "gap_p99_ms": ("≤", 5.0),
 }
+# The round, the contender's name, its figures.
+Turn = tuple[int, str, dict[str, float]]
 ALONE = contenders.InProcess.name
 # Above this the client itself may be what is measured.
 BUSY_CLIENT = 0.8
+# Engines spin for a second or more after their last token, at the cost of whoever is asked next:
+# a round begins when all together have used less than this part of a core for REST_SECONDS.
+RESTING = 0.1
+REST_SECONDS = 0.5
+REST_LIMIT = 60.0
 START: dict[str, Callable[[Setup], AbstractContextManager[Contender]]] = {
     "ours": contenders.ours,
     "pages": contenders.pages,
@@ -86,6 +95,18 @@ def measured(contender: Contender, job: dict[str, Any]) -> dict[str, float]:
         "front_ms_per_request": 1e3 * front / found["requests"],
         "engine_ms_per_request": 1e3 * behind / found["requests"],
     }
+
+
+def settle(running: Sequence[Contender]) -> None:
+    """Wait until nobody computes any more. Raises Trouble after REST_LIMIT seconds."""
+    pids = [pid for each in running for pid in (each.front, *each.engines())]
+    deadline = time.monotonic() + REST_LIMIT
+    while time.monotonic() < deadline:
+        before = sum(map(procs.cpu_seconds, pids))
+        time.sleep(REST_SECONDS)
+        if sum(map(procs.cpu_seconds, pids)) - before < RESTING * REST_SECONDS:
+            return
+    raise procs.Trouble(f"Somebody still computes {REST_LIMIT:.0f} s after the last answer.")
 
 
 def jobs(options: argparse.Namespace) -> dict[str, Any]:
@@ -113,20 +134,43 @@ def compare(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[st
         folder=folder,
         dtype=options.dtype or visible_devices()[0].dtype or "auto",
     )
-    job, found = jobs(options), dict[str, list[dict[str, float]]]()
+    found: dict[str, list[dict[str, float]]] = {}
+    play = _apart if options.apart else _together
+    for number, name, figures in play(options, setup):
+        found.setdefault(name, []).append(figures)
+        say(f"round {number}, {name}: {brief(figures, options.mode)}")
+    return found
+
+
+def _together(options: argparse.Namespace, setup: Setup) -> Iterator[Turn]:
+    """All are loaded once, and stay."""
+    job = jobs(options)
     with ExitStack() as stack:
         running = []
         for name in options.contenders:
             say(f"loading {name} …")
             running.append(stack.enter_context(START[name](setup)))
         for contender in running:
+            settle(running)
             contender.run(job)  # warm: imports, caches, connections
         for number in range(1, options.rounds + 1):
             for contender in running:
-                figures = measured(contender, job)
-                found.setdefault(contender.name, []).append(figures)
-                say(f"round {number}, {contender.name}: {brief(figures, options.mode)}")
-    return found
+                settle(running)
+                yield number, contender.name, measured(contender, job)
+
+
+def _apart(options: argparse.Namespace, setup: Setup) -> Iterator[Turn]:
+    """Each is loaded for its turns alone: half of the rounds, then the others, then the rest."""
+    job, half = jobs(options), (options.rounds + 1) // 2
+    for first in range(1, options.rounds + 1, half):
+        for name in options.contenders:
+            folder = setup.folder / str(first)
+            folder.mkdir(exist_ok=True)
+            with START[name](replace(setup, folder=folder)) as contender:
+                contender.run(job)
+                for number in range(first, min(first + half, options.rounds + 1)):
+                    settle([contender])
+                    yield number, contender.name, measured(contender, job)
 
 
 def brief(figures: dict[str, float], mode: str) -> str:
@@ -215,6 +259,7 @@ def parsed(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--contenders", nargs="+", choices=START, default=["ours", "vllm"], help="in this order"
     )
+    parser.add_argument("--apart", action="store_true", help="only one is loaded at a time")
     parser.add_argument("--json", help="file for all figures")
     options = parser.parse_args(argv)
     if options.engine == "echo":  # nobody else has it

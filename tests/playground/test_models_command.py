@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from django.core.management import CommandError, call_command
 
 from inference.models import CatalogueRow
 from playground.catalogue.progress import Progress, line_of
+from tests.servers import ROOT
 
 AWAY = ("--port", "9")
 HALF = f"[{'#' * 12}{'.' * 12}]"
@@ -45,6 +49,15 @@ def test_wishes_are_written_all_the_same() -> None:
 def test_what_cannot_be_done_is_said_in_a_line(args: tuple[str, ...], words: str) -> None:
     with pytest.raises(CommandError, match=words):
         said(*args)
+
+
+def test_before_there_is_a_database_it_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "manage.py", "models", "list"]
+    env = {**os.environ, "LLMS_DATA": str(tmp_path)}
+    env.pop("DATABASE_URL", None)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    said = "CommandError: There is no database yet: `manage.py prepare` makes it.\n"
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 @pytest.mark.django_db

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 
 from inference import CardError, ModelCard, Verdict
 from inference.errors import ModelNotFound
@@ -57,6 +58,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, act: str, port: int, **options: Any) -> None:
         """Do it, or say in one line why not."""
+        if CatalogueRow._meta.db_table not in connection.introspection.table_names():
+            raise CommandError("There is no database yet: `manage.py prepare` makes it.")
         self._by = operator()
         self._door = Door(self._by.get_username().removeprefix(SHELL), port)
         try:
