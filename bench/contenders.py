@@ -18,6 +18,7 @@ from bench.client import Job
 
 # The one place that names the peer.
 VLLM_SERVER = "vllm.entrypoints.openai.api_server"
+VLLM_CLI = "bench.vllm_cli"
 LOAD_SECONDS = 300.0
 # Both servers: CPU threads, logging and telemetry as ours sets them.
 ENGINE_ENV = {
@@ -66,10 +67,11 @@ class Setup:
 
 
 class Contender(Protocol):
-    """Something that answers jobs; `front` is the process that speaks with clients."""
+    """Something that answers jobs; `fronts` are the processes that speak with clients."""
 
     name: str
-    front: int
+
+    def fronts(self) -> list[int]: ...
 
     def engines(self) -> list[int]: ...
 
@@ -84,6 +86,10 @@ class HttpServer:
     def __init__(self, name: str, child: procs.Child, port: int, model: str, key: str) -> None:
         self.name, self.front = name, child.pid
         self._child, self.port, self._model, self.key = child, port, model, key
+
+    def fronts(self) -> list[int]:
+        """The front process alone."""
+        return [self.front]
 
     def engines(self) -> list[int]:
         """Everything behind the front process."""
@@ -110,6 +116,22 @@ class Pages(HttpServer):
     client = "bench.pages"
 
 
+class SeveralFronts(HttpServer):
+    """vLLM's server with several processes that speak HTTP, below one that watches them."""
+
+    def fronts(self) -> list[int]:
+        """The one that watches, and those that it started to speak HTTP."""
+        return [self.front, *filter(_speaks_http, self._child.below())]
+
+    def engines(self) -> list[int]:
+        """All others."""
+        return [pid for pid in self._child.below() if not _speaks_http(pid)]
+
+
+def _speaks_http(pid: int) -> bool:
+    return Path(f"/proc/{pid}/comm").read_text().startswith("VLLM::APIServer")
+
+
 class InProcess:
     """AsyncLLM in a process of ours, called without HTTP: what no server can undercut."""
 
@@ -117,6 +139,10 @@ class InProcess:
 
     def __init__(self, child: procs.Child) -> None:
         self.front, self._child = child.pid, child
+
+    def fronts(self) -> list[int]:
+        """The process that calls it."""
+        return [self.front]
 
     def engines(self) -> list[int]:
         """The engine's own processes."""
@@ -208,16 +234,35 @@ def manage(env: dict[str, str], *args: str) -> str:
 @contextmanager
 def vllm(setup: Setup) -> Iterator[Contender]:
     """vLLM's own server."""
+    with _vllm(setup, ["-m", VLLM_SERVER], ["--model", setup.model]) as (child, port, key):
+        yield HttpServer("vLLM's", child, port, "bench", key)
+
+
+@contextmanager
+def vllm_two(setup: Setup) -> Iterator[Contender]:
+    """The same with two processes that speak HTTP."""
+    start = ["-m", VLLM_CLI, "serve", setup.model]
+    with _vllm(setup, start, ["--api-server-count", "2"]) as (child, port, key):
+        yield SeveralFronts("vLLM's, two fronts", child, port, "bench", key)
+
+
+@contextmanager
+def _vllm(
+    setup: Setup, start: Sequence[str], more: Sequence[str]
+) -> Iterator[tuple[procs.Child, int, str]]:
     port, key = procs.free_port(), secrets.token_hex(16)
     options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "bench"]
-    options += ["--api-key", key, "--disable-uvicorn-access-log"]
+    options += ["--api-key", key, "--disable-uvicorn-access-log", *more]
     for name, value in setup.engine_args().items():
+        if name == "model":
+            continue
         options.append(f"--{name.replace('_', '-')}")
         options += [] if value is True else [str(value)]
-    command = [sys.executable, "-m", VLLM_SERVER, *options]
-    with procs.Child(command, setup.folder / "vllm.log", ENGINE_ENV) as child:
+    command = [sys.executable, *start, *options]
+    env = ENGINE_ENV | ({"VLLM_TARGET_DEVICE": "cpu"} if setup.cpu else {})
+    with procs.Child(command, setup.folder / "vllm.log", env) as child:
         child.wait_until(lambda: procs.answers(port, "/health"), LOAD_SECONDS, "vLLM's server")
-        yield HttpServer("vLLM's", child, port, "bench", key)
+        yield child, port, key
 
 
 @contextmanager

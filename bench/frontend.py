@@ -77,17 +77,16 @@ START: dict[str, Callable[[Setup], AbstractContextManager[Contender]]] = {
     "ours": contenders.ours,
     "pages": contenders.pages,
     "vllm": contenders.vllm,
+    "vllm-two": contenders.vllm_two,
     "floor": contenders.floor,
 }
 
 
 def measured(contender: Contender, job: dict[str, Any]) -> dict[str, float]:
     """One job, with the CPU that it cost on the server's side."""
-    engines = contender.engines()
-    front, behind = procs.cpu_seconds(contender.front), sum(map(procs.cpu_seconds, engines))
+    front, behind = _cpu(contender.fronts()), _cpu(contender.engines())
     found = contender.run(job)
-    front = procs.cpu_seconds(contender.front) - front
-    behind = sum(map(procs.cpu_seconds, engines)) - behind
+    front, behind = _cpu(contender.fronts()) - front, _cpu(contender.engines()) - behind
     return {
         **found,
         "front_ms_per_1000": 1e6 * front / found["tokens"],
@@ -97,14 +96,18 @@ def measured(contender: Contender, job: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def _cpu(pids: Sequence[int]) -> float:
+    return sum(map(procs.cpu_seconds, pids))
+
+
 def settle(running: Sequence[Contender]) -> None:
     """Wait until nobody computes any more. Raises Trouble after REST_LIMIT seconds."""
-    pids = [pid for each in running for pid in (each.front, *each.engines())]
+    pids = [pid for each in running for pid in (*each.fronts(), *each.engines())]
     deadline = time.monotonic() + REST_LIMIT
     while time.monotonic() < deadline:
-        before = sum(map(procs.cpu_seconds, pids))
+        before = _cpu(pids)
         time.sleep(REST_SECONDS)
-        if sum(map(procs.cpu_seconds, pids)) - before < RESTING * REST_SECONDS:
+        if _cpu(pids) - before < RESTING * REST_SECONDS:
             return
     raise procs.Trouble(f"Somebody still computes {REST_LIMIT:.0f} s after the last answer.")
 

@@ -1,6 +1,6 @@
 """How far apart runs lie that differ in nothing but chance.
 
-    python -m bench.scheduling.luck --seeds 2 --out FILE --report docs/scheduling/luck.md
+    python -m bench.scheduling.luck --out FILE --report docs/scheduling/luck.md
 
 A goal asks that the longest response of a run, one of some thousands, be at most 1.1 of the least
 among eight peers, in every cell. How much of that is luck? Here our policy is held to eight copies
@@ -101,7 +101,7 @@ def main() -> int:
     )
     add = parser.add_argument
     add("--cell", action="append", help="scenario/gpus/switch[/seed]; else the quick set")
-    add("--seeds", type=int, default=2)
+    add("--seeds", type=int, default=4)
     add("--jobs", type=int, default=2)
     add("--out", type=Path, help="file that keeps runs")
     add("--report", type=Path, help="file for the table")
