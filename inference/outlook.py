@@ -137,7 +137,7 @@ def _until_free(state: State, replica: Replica, now: float) -> float:
 
 
 def _until_left(state: State, replica: Replica, now: float) -> float:
-    """Seconds until a replica is unloaded; infinity where nobody can tell."""
+    """Seconds until a replica is to go; infinity where nobody can tell."""
     known = state.estimates.of(replica.model)
     if replica.state is ReplicaState.LOADING:
         left = _until_ready(state, replica, now) or 0.0
