@@ -168,6 +168,14 @@ def test_model_that_fails_to_load_says_why(open_page: Callable[..., Page]) -> No
     expect(page.get_by_label("Your message")).to_have_value("hello")
 
 
+@pytest.mark.parametrize("width", [780, 1024, 1200])
+def test_the_bar_fits_and_the_model_can_be_read(open_page: Callable[..., Page], width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(page.get_by_role("button", name="Parameters", exact=True)).to_be_in_viewport(ratio=1)
+    assert page.locator("#model").evaluate("picker => picker.clientWidth") >= 180
+
+
 def test_phone_shows_everything_without_sideways_scrolling(open_page: Callable[..., Page]) -> None:
     page = open_page(viewport=PHONE, has_touch=True)
     ask(page, f"```\n{'x' * 400}\n```")
