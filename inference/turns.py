@@ -75,7 +75,7 @@ def drain(state: State, model: str) -> float:
 
 
 def pays(state: State, replica: Replica) -> float:
-    """Seconds after which a turn has paid for its load."""
+    """Seconds after which a turn has paid for its load, and for the unload before it."""
     return PAYS * state.estimates.switch(replica.model)
 
 

@@ -22,7 +22,7 @@ from unittest.mock import patch
 from bench.scheduling.cells import OURS, PEERS, Setup, measure
 from bench.scheduling.metrics import Figures
 from bench.scheduling.store import Store, version
-from bench.scheduling.tables import geometric, number, table
+from bench.scheduling.tables import geometric, number, publish, table
 from bench.scheduling.workload import Cell
 from inference import scheduler, state, turns
 
@@ -139,9 +139,7 @@ def main() -> None:
     options = parser.parse_args()
     own, other = found(options.out, Setup()), peers(options.bench, Setup())
     text = report({**own, **other})
-    print(text)
-    if options.report:
-        options.report.write_text(f"{text}\n")
+    publish(text, options.report)
     if options.plot:
         draw(own, other, options.plot)
 

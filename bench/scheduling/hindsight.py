@@ -16,7 +16,7 @@ from bench.scheduling.cells import NO_SWITCH, OURS, PEERS, POLICIES, Setup
 from bench.scheduling.peers_servers import SERVERS
 from bench.scheduling.store import Rows, Store, rows_of
 from bench.scheduling.summary import FAIRER, MOST_LONGER, Summary
-from bench.scheduling.tables import geometric, number, table
+from bench.scheduling.tables import geometric, number, publish, table
 from bench.scheduling.workload import Cell
 
 
@@ -83,9 +83,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = rows_of(cells("*/*/*", options.seeds), POLICIES, Setup(), Store(options.out))
     text = report(rows)
-    print(text)
-    if options.report:
-        options.report.write_text(f"{text}\n")
+    publish(text, options.report)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from bench.scheduling.peers_servers import SERVERS
 from bench.scheduling.peers_textbook import TEXTBOOK
 from bench.scheduling.scenarios import workload
 from bench.scheduling.store import Store
-from bench.scheduling.tables import number, table
+from bench.scheduling.tables import number, publish, table
 from bench.scheduling.workload import Cell, Workload
 from inference.requests import Lane
 
@@ -216,9 +216,7 @@ def main() -> None:
     setup = Setup()
     chosen = [cell for text in QUICK.split() for cell in cells(text, options.seeds)]
     text = report(rows(chosen, Store(options.out), setup))
-    print(text)
-    if options.report:
-        options.report.write_text(f"{text}\n")
+    publish(text, options.report)
 
 
 if __name__ == "__main__":

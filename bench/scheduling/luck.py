@@ -25,7 +25,7 @@ from bench.scheduling.metrics import figures
 from bench.scheduling.simulator import simulate
 from bench.scheduling.store import version
 from bench.scheduling.summary import MOST_LONGER
-from bench.scheduling.tables import number, table
+from bench.scheduling.tables import number, publish, table
 from bench.scheduling.workload import Cell
 
 # As many as there are peers.
@@ -109,9 +109,7 @@ def main() -> int:
     wanted = options.cell or QUICK.split()
     chosen = [cell for text in wanted for cell in cells(text, options.seeds)]
     text = report(measured(chosen, Setup(), options.out, options.jobs))
-    print(text)
-    if options.report:
-        options.report.write_text(text + "\n")
+    publish(text, options.report)
     return 0
 
 

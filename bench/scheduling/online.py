@@ -22,7 +22,6 @@ import random
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from bench.scheduling.cells import OURS, PEERS, Setup, policy
 from bench.scheduling.clairvoyant import INSTANCES, least_mean_wait
 from bench.scheduling.engine_model import Rates
 from bench.scheduling.simulator import simulate
-from bench.scheduling.tables import number, table
+from bench.scheduling.tables import number, publish, table
 from bench.scheduling.workload import Request, Workload, devices, models
 
 # Seconds of a step; requests come within so many seconds; an answer takes so many in the mean, as
@@ -61,7 +60,7 @@ class Job:
     steps: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Law:
     """`count` requests in the mean; the first comes at once. A load takes `switch` seconds."""
 
@@ -83,7 +82,7 @@ class Law:
         """Steps of a load."""
         return round(self.switch / STEP)
 
-    @cached_property
+    @property
     def steps(self) -> int:
         """Steps in which requests come."""
         return round(WINDOW / STEP)
@@ -255,9 +254,7 @@ def main() -> int:
     options = parser.parse_args()
     laws = sorted({(each.count, each.switch) for each in INSTANCES})
     text = report((Law(*law) for law in laws), options.samples, [OURS, *PEERS])
-    print(text)
-    if options.report:
-        options.report.write_text(text + "\n")
+    publish(text, options.report)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from bench.scheduling.clairvoyant import Small
 from bench.scheduling.metrics import Figures
@@ -98,6 +99,13 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """Markdown; all columns but the first are numbers."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
+
+
+def publish(text: str, report: Path | None) -> None:
+    """Print a report, and write it where a file is named."""
+    print(text)
+    if report:
+        report.write_text(f"{text}\n")
 
 
 def geometric(values: Sequence[float]) -> float:

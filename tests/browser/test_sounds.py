@@ -60,6 +60,23 @@ def test_a_sound_is_recorded(open_page: Callable[..., Page]) -> None:
     expect(answers(page)).to_have_text("0:sound")
 
 
+def test_a_microphone_that_gives_nothing_is_told_of(open_page: Callable[..., Page]) -> None:
+    page = open_page("echo-ears")
+    # No piece of what it hears comes through.
+    page.evaluate("""() => {
+      const listen = EventTarget.prototype.addEventListener;
+      MediaRecorder.prototype.addEventListener = function (kind, ...rest) {
+        if (kind !== "dataavailable") listen.call(this, kind, ...rest);
+      };
+    }""")
+    record = page.get_by_role("button", name="Record a sound")
+    record.click()
+    # A second click while it opens starts no second recording.
+    expect(record).to_be_disabled()
+    expect(page.locator("#notice")).to_have_text("The microphone cannot be used: it gives no sound")
+    expect(record).to_be_enabled()
+
+
 def test_a_deaf_model_is_offered_no_sounds(open_page: Callable[..., Page]) -> None:
     page = open_page("echo-eyes")
     expect(page.get_by_role("button", name="Add a picture")).to_be_visible()
