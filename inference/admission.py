@@ -81,12 +81,13 @@ def _check_wait(state: State, ticket: Ticket, now: float) -> None:
 
 
 def expected(state: State, ticket: Ticket, now: float) -> float | None:
-    """The wait of a request that would join now, in seconds."""
+    """The wait of a request that would join now, in seconds, as far as anybody can say."""
     line = state.queues.get(ticket.model)
     account = state.fairness.accounts.get(ticket.account)
     rank = max(now, account.clock) if account else now
     position = 1 + (line.before(min(rank, now + state.fairness.latest)) if line else 0)
-    return outlook.wait(state, ticket.model, position, now)
+    found = outlook.wait(state, ticket.model, position, now)
+    return outlook.planned(state, ticket.model, now) if found is None else found
 
 
 def _retry_after(state: State, ticket: Ticket, now: float) -> int:

@@ -7,7 +7,12 @@ all the same: for them a model that nothing is known of is like the others.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+# Means by model and kind; what is of no one model stands under ANY.
+Told = Mapping[str, Mapping[str, float]]
+ANY = ""
 
 # A new measurement counts for an eighth, so that the mean follows what is new within some tens.
 NEWEST = 0.125
@@ -55,6 +60,11 @@ class ModelEstimates:
     speed: Mean = field(default_factory=Mean)
     asked: float = float("-inf")
 
+    def means(self) -> Iterator[tuple[str, Mean]]:
+        """All that is measured, by name."""
+        for kind in ("load", "wake", "hold", "cost", "tail", "turn", "drain", "speed"):
+            yield kind, getattr(self, kind)
+
     def answered(self, seconds: float, cost: float, tokens: int = 0) -> None:
         """A request ran to its end, and its answer has so many tokens."""
         if tokens >= MEASURED_TOKENS and seconds > 0:
@@ -88,6 +98,21 @@ class Estimates:
     def seen(self, model: str) -> ModelEstimates:
         """The same for whoever only looks: nothing is kept for a model that never did anything."""
         return self._models.get(model) or ModelEstimates()
+
+    def told(self) -> Told:
+        """All that is known, for the next start."""
+        found = {ANY: _values([*self._any.means(), ("unload", self._unload)])}
+        found |= {model: _values(known.means()) for model, known in self._models.items()}
+        return {model: kinds for model, kinds in found.items() if kinds}
+
+    def recall(self, told: Told) -> None:
+        """What was told at the end of an earlier run. It counts like one measurement of now."""
+        for model, kinds in told.items():
+            means = dict((self._any if model == ANY else self.of(model)).means())
+            if model == ANY:
+                means["unload"] = self._unload
+            for kind in means.keys() & kinds.keys():
+                means[kind].add(kinds[kind])
 
     @property
     def pace(self) -> float:
@@ -127,8 +152,12 @@ class Estimates:
 
     @property
     def unload(self) -> float:
-        """Seconds until a place is free that a model leaves; it hardly matters which."""
-        return self._unload.value or 0.0
+        """Seconds until a place is free that a model leaves; it hardly matters which.
+
+        As long as a load before any was measured: else the first plans promise too much.
+        """
+        known = self._unload if self._unload else self._any.load
+        return known.value or 0.0
 
     def switch(self, model: str) -> float:
         """Seconds between the answers of another model and those of this one, for plans."""
@@ -139,3 +168,7 @@ class Estimates:
         own = self.of(model)
         known = own if own.hold else self._any
         return (known.hold.value or 0.0) + (known.tail.value or 0.0)
+
+
+def _values(means: Iterable[tuple[str, Mean]]) -> dict[str, float]:
+    return {kind: mean.value for kind, mean in means if mean.value is not None}

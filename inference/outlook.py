@@ -37,6 +37,22 @@ def wait(state: State, model_id: str, position: int, now: float) -> float | None
     return None if beyond is None else start + beyond
 
 
+def planned(state: State, model_id: str, now: float) -> float | None:
+    """The same where nothing was measured of the model: plans take it to be like the others.
+
+    None where it has a place. Nobody is told this; it is good enough to say that W is not kept.
+    """
+    if state.copies(model_id):
+        return None
+    before: list[str] = []
+    for model in state.unserved(now):
+        if model.id == model_id:
+            break
+        before.append(model.id)
+    free = min((each for each in _free_at(state, now) if math.isfinite(each)), default=0.0)
+    return free + turns_of(state, before, now) + state.estimates.load(model_id)
+
+
 def _served_after(
     state: State, model: Model, copies: int, count: int, left: float, now: float
 ) -> float | None:

@@ -33,6 +33,7 @@ from inference.examining import Fit, Verdict, examine, verdicts
 from inference.fitting import Fitting
 from inference.hub import is_id
 from inference.library import Library
+from inference.measured import Measured
 from inference.replica import Replica, ReplicaState
 from inference.requests import Question
 from inference.run import Early, Run
@@ -79,6 +80,7 @@ class InferenceService:
         self._board = Board(
             self._scheduler, self._fleet, self.library.downloads, clock, self._fitting.known
         )
+        self._measured = Measured(settings.LLMS_DATA / "measured.json", self._scheduler.estimates)
         # Cards that were found, and are not in the catalogue that was read last.
         self._fresh: dict[str, ModelCard] = {}
         # Of models that somebody wished for: they are on their way from the Hub.
@@ -254,6 +256,7 @@ class InferenceService:
         self._scheduler.devices = self.devices
         self._fitting.disk_bytes = await asyncio.to_thread(free_disk, settings.LLMS_DATA)
         await asyncio.to_thread(self.library.store.sweep)
+        await self._measured.start()
         asleep = await asyncio.to_thread(
             sleep_memory_bytes, settings.SLEEP_MEMORY_BYTES, self.devices
         )
@@ -272,6 +275,7 @@ class InferenceService:
             task.cancel()
         await self.library.downloads.close()
         await self._dispatcher.shutdown(drain_seconds)
+        await self._measured.stop()
 
     # --- asking for a place ----------------------------------------------------------------------
 
@@ -342,8 +346,7 @@ class InferenceService:
     def _adopt(self, card: ModelCard) -> None:
         """The card is in force from now on, whenever the database is read next."""
         self._fresh[card.id] = card
-        others = [each for each in self._catalogue.cards.values() if each.id != card.id]
-        self._catalogue = Catalogue([*others, card])
+        self._catalogue = Catalogue([*(c for c in self.cards() if c.id != card.id), card])
 
     async def _known(self, card: ModelCard, before: ModelCard | None) -> Model | None:
         """The model where its weights are here; what somebody wished for is fetched.
@@ -379,11 +382,8 @@ class InferenceService:
 
     def _needed(self) -> list[ModelCard]:
         """Cards whose weights stay on disk: wished for, loaded, waited for."""
-        found = []
-        for card in self._catalogue.cards.values():
-            if card.wanted or self._replicas(card.id) or self._scheduler.waiting(card.id):
-                found.append(card)
-        return found
+        waiting = self._scheduler.waiting
+        return [c for c in self.cards() if c.wanted or self._replicas(c.id) or waiting(c.id)]
 
     def _replicas(self, model: str) -> list[Replica]:
         return [r for r in self._scheduler.replicas.values() if r.model == model]

@@ -100,6 +100,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(missing)
 
 
+@pytest.fixture(autouse=True)
+def nothing_measured() -> None:
+    """No service of this process knows what an earlier test's measured."""
+    (settings.LLMS_DATA / "measured.json").unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """The data folders of new servers, for copies; workers of one run share them."""

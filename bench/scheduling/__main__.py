@@ -84,7 +84,7 @@ def _setup(options: argparse.Namespace) -> Setup:
     trace = None
     if options.trace:
         trace = Trace(options.trace, options.trace_models, options.trace_load, options.trace_lines)
-    return Setup(Rates(*options.rates), options.scale, limits, trace)
+    return Setup(Rates(*options.rates), options.scale, limits, trace, options.unload)
 
 
 def _run(
@@ -145,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--plots", help="folder for PNG files")
     add("--rates", type=float, nargs=3, default=(0.030, 0.00025, 0.00025), metavar="SECONDS",
         help="of a decode step, of a sequence in it, of a token of a prompt")  # fmt: skip
+    add("--unload", type=float, default=0.0, help="seconds of an unload, before every load")
     add("--wait", type=float, default=1200.0, help="our bound W, seconds")
     add("--slice", type=float, default=900.0, help="our longest turn, seconds")
     add("--trace", help="a CSV in BurstGPT's format in place of the scenarios")

@@ -31,12 +31,16 @@ POLICIES = [OURS, *PEERS, NO_SWITCH]
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What holds for all cells of a bench: the service model, its length, our limits."""
+    """What holds for all cells of a bench: the service model, its length, our limits.
+
+    A switch takes the cell's seconds to load, and `unload` before that.
+    """
 
     rates: Rates = Rates()
     scale: float = 1.0
     limits: Limits = Limits(queue=sys.maxsize, account_queue=sys.maxsize)
     trace: Trace | None = None
+    unload: float = 0.0
 
 
 def policy(name: str, limits: Limits) -> Callable[[Sequence[Device]], Policy]:
@@ -56,6 +60,7 @@ def prepared(cell: Cell, setup: Setup) -> tuple[Workload, dict[str, float]]:
         work = trace.workload(setup.trace, cell, setup.rates)
     else:
         work = workload(cell, setup.rates, setup.scale)
+    work = replace(work, unload=setup.unload)
     return work, alone(work)
 
 

@@ -177,3 +177,34 @@ def test_what_a_long_queue_took_does_not_count_as_the_usual_turn() -> None:
     known = Estimates()
     known.turned("a", 120.0, overflow=100.0)
     assert known.of("a").turn.value == pytest.approx(20.0)
+
+
+def door(limit: float) -> Scheduler:
+    """One model answers; four others, that were never loaded, are waited for."""
+    s = scheduler(*map(model, "abcdef"), limits=Limits(wait=limit))
+    ask(s, "a", "1")
+    s.apply(s.schedule(0.0), 0.0)
+    s.loaded(next(iter(s.replicas)), 30.0)
+    for number, name in enumerate("bcde"):
+        ask(s, name, name, now=30.0 + number)
+    return s
+
+
+def test_models_never_loaded_are_planned_for_at_the_door() -> None:
+    """Nobody is told a time for them, but W is promised."""
+    # Before `f` come four times a load of 30 s, an unload as long, and a turn that pays for both.
+    s = door(700.0)
+    ask(s, "f", "last", now=40.0)
+    assert s.eta("last", 40.0) is None
+    s = door(530.0)
+    with pytest.raises(WaitTooLong):
+        ask(s, "f", "last", now=40.0)
+
+
+def test_an_unload_takes_as_long_as_a_load_before_any_was_measured() -> None:
+    known = Estimates()
+    assert known.unload == 0.0
+    known.loaded("a", 30.0, woken=False)
+    assert (known.unload, known.switch("a")) == (30.0, 60.0)
+    known.unloaded(2.0)
+    assert (known.unload, known.switch("a")) == (2.0, 32.0)

@@ -104,8 +104,9 @@ def test_models_that_were_never_loaded_are_planned_for_like_the_others() -> None
     ask(s, "a", "long", now=30.0, account="somebody")
     settle(s, 30.0)
     s.finish("a", 40.0, tokens=10)
-    # Before `d` come the drain, three loads, and two turns of a load's length with their drains.
-    latest = 0.8 * 1_000 - 10 - 3 * 30 - 2 * (30 + 10)
+    # Before `d` come the drain, three loads and as many unloads, which take as long, and two turns
+    # that pay for both, with their drains.
+    latest = 0.8 * 1_000 - 10 - 3 * 30 - 3 * 30 - 2 * (60 + 10)
     assert turns.ceiling(s, s.replicas[load.replica], 40.0) == pytest.approx(latest - 30.0)
     # What is told stays what was measured.
     assert dict(s.upcoming(40.0))["d"] is None
