@@ -85,6 +85,23 @@ def test_what_is_over_a_limit_is_refused_and_told_when_to_come_back(
         assert caught.value.retry_after >= 1
 
 
+def test_nothing_stays_promised_when_nobody_asks_any_more() -> None:
+    ledger = Ledger(Clock())
+    who = caller(Limits(device_seconds_per_day=10))
+    claims = []
+    for model, seconds in (("a", 0.1), ("b", 0.2), ("c", 0.3)):
+        ledger.note(model, seconds)
+        claim = ledger.claim(who, model, lambda: 1)
+        assert claim is not None
+        claim.take()
+        claims.append(claim)
+    # 0.1 + 0.2 + 0.3 less each of them is not 0.
+    for claim in claims:
+        claim.settle(0, 0.0)
+    for book in ledger._books.values():
+        assert book.promised_seconds == 0
+
+
 def test_without_limits_nothing_is_counted() -> None:
     assert Ledger().claim(caller(), "m", lambda: None) is None
 

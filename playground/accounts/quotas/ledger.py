@@ -129,6 +129,9 @@ class Claim:
             book.running -= 1
             book.promised_tokens -= self._tokens
             book.promised_seconds -= self._seconds
+            if not book.running:
+                # Sums of floats do not come back to nothing by themselves.
+                book.promised_tokens = book.promised_seconds = 0.0
             book.tokens.add(tokens, now)
             book.seconds.add(device_seconds, now)
 
