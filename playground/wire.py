@@ -147,11 +147,9 @@ class Request(WebRequest):
             super().handle_reply(message)
 
     def _is_plain(self, start: dict[str, Any]) -> bool:
-        """Whether the head can be written as it is: its length known, its connection to be kept."""
-        names = {name.lower() for name, _ in start["headers"]}
+        """Whether the head can be written as it is, for a connection that is kept."""
         return (
-            b"content-length" in names
-            and self.method != b"HEAD"
+            self.method != b"HEAD"
             and start["status"] not in NO_BODY_CODES
             and self.clientproto == b"HTTP/1.1"
             # Else Twisted has something to say of its own, that the connection ends.
@@ -167,37 +165,50 @@ class Request(WebRequest):
         channel = self.channel
         if self.finished or channel is None or not piece:
             return None
-        if self.chunked:
-            piece = b"%x\r\n%b\r\n" % (len(piece), piece)
-        send_now(channel.transport, piece)
+        send_now(channel.transport, as_chunk(piece) if self.chunked else piece)
         return channel.outlet if channel.outlet.full else None
 
     def _write_body(self, message: dict[str, Any]) -> None:
         head, self._head = self._head, None
-        if message.get("more_body"):
-            if self.startedWriting:
-                self.send_piece(message["body"])
+        more = message.get("more_body")
+        if head is not None:
+            long = any(name.lower() == b"content-length" for name, _ in head["headers"])
+            if more and not long:
+                self._begin_stream(head, message["body"])
                 return
-            if head is not None:
-                self._response_started = False
-                super().handle_reply(head)
-            super().handle_reply(message)
+            if long and not more:
+                self._write_whole(head, message["body"])
+                return
+            self._response_started = False
+            super().handle_reply(head)
+        elif more and self.startedWriting:
+            self.send_piece(message["body"])
             return
         with at_once(self.channel.transport):
-            if head is None:
-                super().handle_reply(message)
-            else:
-                self._write_whole(head, message["body"])
+            super().handle_reply(message)
+
+    def _begin_stream(self, head: dict[str, Any], piece: bytes) -> None:
+        """Head and first piece in one write, without a turn of the loop."""
+        self.chunked = 1
+        lines = self._lines(head)
+        lines.append(b"Transfer-Encoding: chunked\r\n\r\n")
+        if piece:
+            lines.append(as_chunk(piece))
+        send_now(self.channel.transport, b"".join(lines))
 
     def _write_whole(self, head: dict[str, Any], body: bytes) -> None:
         """Head and body in one write."""
+        with at_once(self.channel.transport):
+            self.channel.write(b"".join([*self._lines(head), b"\r\n", body]))
+            self.finish()
+
+    def _lines(self, head: dict[str, Any]) -> list[bytes]:
         self.startedWriting, self.code = 1, head["status"]
         reason = RESPONSES.get(self.code, b"Unknown Status")
         lines = [b"HTTP/1.1 %d %b\r\n" % (self.code, reason)]
         lines += [b"%b: %b\r\n" % each for each in head["headers"]]
-        lines.append(b"Server: %b\r\n\r\n" % self.server.server_name.encode())
-        self.channel.write(b"".join([*lines, body]))
-        self.finish()
+        lines.append(b"Server: %b\r\n" % self.server.server_name.encode())
+        return lines
 
     def _refuse(self) -> None:
         """413 as OpenAI's error, then close: the rest of the body is not wanted."""
@@ -207,6 +218,11 @@ class Request(WebRequest):
         # Straight to the transport: Twisted would first read the request to its end.
         self.channel.transport.write(answer)
         self.channel.transport.loseConnection()
+
+
+def as_chunk(piece: bytes) -> bytes:
+    """A piece of a body whose length nobody knows yet."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
 def send_now(transport: Any, data: bytes) -> None:

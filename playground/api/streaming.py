@@ -37,6 +37,10 @@ class Line(Protocol):
         """Send a piece of the body that is not the first; where to wait, if it has no room left."""
 
 
+class Ending(bytes):
+    """The last events of a stream. They go out together with the end of the body."""
+
+
 class EventStream(StreamingHttpResponse):
     """A response whose generator has begun already, so that it is closed in every case.
 
@@ -68,6 +72,9 @@ class EventStream(StreamingHttpResponse):
             if self.shortcut is not None:
                 self.shortcut.lead_to(line)
             async for event in events:
+                if isinstance(event, Ending):
+                    await send({"type": "http.response.body", "body": event})
+                    return
                 if outlet := line.send_piece(event):
                     await outlet.room()
         await send({"type": "http.response.body", "body": b""})
@@ -125,6 +132,7 @@ async def sse(
     `headers` may be added to until the first event. What takes the `shortcut` is none of them.
     """
     begun = False
+    last = b""
     opening = asyncio.create_task(_open(service, call.requests, meter))
     used: list[Usage] = []
     news = News(service, call.requests)
@@ -154,12 +162,17 @@ async def sse(
                 continue
             if output.usage is not None:
                 used.append(output.usage)
+                if len(used) == len(call.requests):
+                    # What comes after it is the end: one write for both.
+                    last = shape.chunk(output)
+                    continue
             yield shape.chunk(output)
-        yield shape.closing(total(used)) + _waited(total(used), headers) + DONE
+        yield Ending(last + shape.closing(total(used)) + _waited(total(used), headers) + DONE)
     except Exception as exc:
         if not begun:
             raise
-        yield f"data: {compact(error_body(exc, request_id))}\n\n".encode() + DONE
+        error = f"data: {compact(error_body(exc, request_id))}\n\n".encode()
+        yield Ending(last + error + DONE)
     finally:
         await _leave(opening)
 

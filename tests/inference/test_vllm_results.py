@@ -330,6 +330,47 @@ async def test_who_gave_up_waiting_takes_nothing_with_it(engine: Engine) -> None
     assert ours.get_nowait() is not None
 
 
+async def test_a_first_token_is_read_before_those_of_its_step_that_go_on(engine: Engine) -> None:
+    results = engine.results(listens=True)
+    going, leaving, coming = [
+        results.collector(*engine.asked(name)) for name in ("going", "leaving", "coming")
+    ]
+    said: list[list[int]] = []
+
+    def sink(output: Output) -> bool:
+        said.append(list(output.token_ids))
+        return True
+
+    for collector, name in ((going, "going"), (leaving, "leaving")):
+        engine.output_processor.process_outputs(results.hear(engine.step(name, [5])), 0.0, None)
+        assert collector.get_nowait() is not None
+        collector.sink = sink
+    waits = [asyncio.create_task(each.get()) for each in (going, leaving, coming)]
+    await asyncio.sleep(0)
+    both = [*engine.step("going", [6]), *engine.step("leaving", [7]), *engine.step("coming", [8])]
+    others = results.hear(both)
+    assert [each.request_id for each in others] == ["coming"] and not said
+    engine.output_processor.process_outputs(others, 0.0, None)
+    assert (await waits[2]).outputs[0].token_ids == [8] and not said
+    # Who has left meanwhile gets nothing more; the others get theirs before the next step's.
+    results.forget(leaving)
+    results.hear(engine.step("going", [9]))
+    assert said == [[6], [9]]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert said == [[6], [9]]
+    # Nor does it take another step.
+    late = results.collector(*engine.asked("late"))
+    results.hear([*engine.step("going", [10]), *engine.step("late", [11])])
+    assert said == [[6], [9]]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert said == [[6], [9], [10]]
+    for task in waits:
+        task.cancel()
+    results.forget(late)
+
+
 async def test_no_token_overtakes_what_vllm_has_not_read(engine: Engine) -> None:
     given, params = engine.asked("ordered")
     results = engine.results(listens=True)

@@ -83,13 +83,35 @@ def test_slow_reader_gets_every_token_in_order(server: RunningServer) -> None:
     assert said(received).split() == [f"{i}:{word}" for i, word in enumerate(words)]
 
 
-def said(received: bytes) -> str:
-    """The text of a chunked SSE answer as it came over the line."""
+def test_the_last_events_of_a_stream_come_together(server: RunningServer) -> None:
+    body = {"stream": True, "messages": [{"role": "user", "content": "one two three"}]}
+    data = json.dumps(body | {"stream_options": {"include_usage": True}}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+    received = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
+        line.sendall(head.encode() + data)
+        while not received.endswith(b"\r\n0\r\n\r\n"):
+            received += line.recv(2**16)
+    first, *_, last, end = chunks_of(received)
+    assert [text in first for text in ("assistant", "0:one")] == [True, True]
+    assert [text in last for text in ('"stop"', '"total_tokens":6', "[DONE]")] == [True] * 3
+    assert end == ""
+
+
+def chunks_of(received: bytes) -> list[str]:
+    """The body of a chunked answer as it came over the line."""
     rest = received.partition(b"\r\n\r\n")[2]
-    body = b""
+    found = []
     while rest:
         size, _, rest = rest.partition(b"\r\n")
-        body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
-    events = [line[6:] for line in body.decode().split("\n\n") if line.startswith("data: {")]
+        found.append(rest[: int(size, 16)].decode())
+        rest = rest[int(size, 16) + 2 :]
+    return found
+
+
+def said(received: bytes) -> str:
+    """The text of a chunked SSE answer."""
+    body = "".join(chunks_of(received))
+    events = [line[6:] for line in body.split("\n\n") if line.startswith("data: {")]
     deltas = [json.loads(event)["choices"][0]["delta"] for event in events]
     return "".join(delta.get("content") or "" for delta in deltas)
