@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 
-from inference.requests import Output, Sink
+from inference.requests import Bypass, Output
 
 
 class Answer:
     """The stream of one request. Iterate it inside `contextlib.aclosing`: it holds a place.
 
     A plain async generator would not do: closing one that was never iterated runs no `finally`.
-    `queue_seconds` is how long it had waited when it began. `divert(sink)`: while whoever iterates
-    waits for the next piece, the sink may be given it instead, at once and past all generators, if
+    `queue_seconds` is how long it had waited when it began. `divert(bypass)`: while whoever
+    iterates waits for the next piece, that may take it instead, at once and past all generators, if
     it is plain: neither the first nor the last, which always come here.
     """
 
@@ -24,7 +24,7 @@ class Answer:
         release: Callable[[], None],
         queue_seconds: float,
         cost: Callable[[], float],
-        divert: Callable[[Sink], None],
+        divert: Callable[[Bypass], None],
     ) -> None:
         self.divert = divert
         self._cost = cost

@@ -242,6 +242,19 @@ class Output:
 # then, so that whoever reads can tell where it stands. One object, to be known by its identity.
 PULSE = Output()
 
-# What takes pieces of an answer where they are made. False: it took this one, and the next is to go
-# by way of whoever reads the stream, who waits until there is room.
-Sink = Callable[[Output], bool]
+
+class Bypass:
+    """A way for plain pieces past all who read an answer: `write` gets them where they are made.
+
+    It returns False when it took this one and the next is to go by way of whoever reads the stream,
+    who waits until there is room. `tokens` is how many went this way: whoever counts what it reads
+    adds them. `kept` are they, where somebody wants them. One object for all of that, because it is
+    looked up for each token, and engines on the same cores leave nothing of it in the cache.
+    """
+
+    __slots__ = ("kept", "tokens", "write")
+
+    def __init__(self, write: Callable[[Output], bool]) -> None:
+        self.write = write
+        self.tokens = 0
+        self.kept: list[int] | None = None

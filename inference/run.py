@@ -15,7 +15,7 @@ from inference.dispatch import Dispatcher
 from inference.engines.base import Engine, Prepared
 from inference.errors import EngineCrashed, EngineTimeout, Preempted, ShuttingDown
 from inference.replica import Lease, Replica
-from inference.requests import PULSE, GenerateRequest, Output, Question, Sink
+from inference.requests import PULSE, Bypass, GenerateRequest, Output, Question
 
 # How often an answer that waits for its next turn shows that it is alive.
 PULSE_SECONDS = 1.0
@@ -48,7 +48,8 @@ class Run:
         self._preemptable = preemptable(request)
         self._waited = 0.0
         self._tokens: list[int] = []
-        self._count = 0
+        self._read = 0
+        self._bypass: Bypass | None = None
         self._engine: Engine | None = None
         self._prepared: Prepared[Question] | None = None
         self._stream: AsyncGenerator[Output, None] | None = None
@@ -127,7 +128,7 @@ class Run:
             self._finished = True
             self._settle()
             ran = self._stream is not None
-            self._dispatcher.finish(self._request.request_id, self._count, ran)
+            self._dispatcher.finish(self._request.request_id, self._said, ran)
 
     async def outputs(self) -> AsyncGenerator[Output, None]:
         """The answer, over as many turns as it takes."""
@@ -158,10 +159,12 @@ class Run:
                 await self._stream.aclose()
             self._release()
 
-    def divert(self, sink: Sink) -> None:
-        """Plain pieces of this turn go to `sink` as they are made, if the engine can do that."""
+    def divert(self, bypass: Bypass) -> None:
+        """Plain pieces of this turn go that way as they are made, if the engine can do that."""
         if self._engine is not None and self._prepared is not None:
-            self._engine.divert(self._prepared, lambda output: sink(self._counted(output)))
+            self._bypass = bypass
+            bypass.kept = self._tokens if self._preemptable else None
+            self._engine.divert(self._prepared, bypass)
 
     def _enter(self) -> AsyncGenerator[Output, None]:
         assert self._engine is not None and self._prepared is not None
@@ -201,8 +204,13 @@ class Run:
         """Whether `_stop` cancelled the task, and nobody else wants it to end as well."""
         return self._stopped and self._inside is not None and self._inside.uncancel() == 0
 
+    @property
+    def _said(self) -> int:
+        """Tokens of the answer, whichever way they went."""
+        return self._read + (self._bypass.tokens if self._bypass else 0)
+
     def _counted(self, output: Output) -> Output:
-        self._count += len(output.token_ids)
+        self._read += len(output.token_ids)
         if self._preemptable:
             self._tokens.extend(output.token_ids)
         if output.usage is not None:
@@ -234,7 +242,7 @@ class Run:
         asked = self._clock()
         request_id = self._request.request_id
         self._settle()
-        replica_id = await self._dispatcher.lease_again(request_id, self._count)
+        replica_id = await self._dispatcher.lease_again(request_id, self._said)
         self._held = self._dispatcher.held(request_id)
         self._waited += self._clock() - asked
         engine = self._alive(replica_id)

@@ -147,7 +147,7 @@ async def _stream(
                     reply.wait(told)
                 continue
             if not tally.tokens:
-                stream.divert(write)
+                stream.divert(requests.Bypass(write))
             if not write(output):
                 await reply.caught_up()
 

@@ -8,7 +8,7 @@ from typing import Any
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
 from playground.flow import Doors, Outlet
-from playground.wire import send_now
+from playground.outgoing import send_now
 
 MAX_FRAME = 2**20
 # Messages that wait for the application before no more are read.

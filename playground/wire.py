@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -15,6 +14,7 @@ from django.conf import settings
 from twisted.web.http import NO_BODY_CODES, RESPONSES, HTTPChannel
 
 from playground.flow import Alarm, Doors, Outlet, TooMany, answer_now, most_connections
+from playground.outgoing import Pipe, as_chunk, at_once, send_now
 
 # A head whose every byte is visible ASCII or a space in a value, each header on a line of its own.
 PLAIN_HEAD = re.compile(
@@ -39,6 +39,16 @@ class Request(WebRequest):
     _kept = 0
     _refused = False
     _head: dict[str, Any] | None = None
+    _pipe: Pipe | None = None
+
+    @property
+    def pipe(self) -> Callable[[bytes], Outlet | None]:
+        """The way out for pieces of a stream whose first one has gone out."""
+        if self._pipe is None:
+            if (channel := self.channel) is None:
+                return _nowhere
+            self._pipe = Pipe(channel.transport, channel.outlet, bool(self.chunked))
+        return self._pipe
 
     @property
     def outlet(self) -> Outlet | None:
@@ -132,6 +142,7 @@ class Request(WebRequest):
 
     def connectionLost(self, reason: Any) -> None:
         """The client went away before it had its answer."""
+        self._close()
         super().connectionLost(reason)
         self.server.client_left(self)
 
@@ -157,16 +168,14 @@ class Request(WebRequest):
             and not any(b"\n" in value or b"\r" in value for _, value in start["headers"])
         )
 
-    def send_piece(self, piece: bytes) -> Outlet | None:
-        """The next piece of a stream whose first one has gone out; nothing once it is over.
+    def finish(self) -> None:
+        """The answer is whole."""
+        self._close()
+        super().finish()
 
-        Returns where to wait before the next one, if the client does not keep up.
-        """
-        channel = self.channel
-        if self.finished or channel is None or not piece:
-            return None
-        send_now(channel.transport, as_chunk(piece) if self.chunked else piece)
-        return channel.outlet if channel.outlet.full else None
+    def _close(self) -> None:
+        if self._pipe is not None:
+            self._pipe.open = False
 
     def _write_body(self, message: dict[str, Any]) -> None:
         head, self._head = self._head, None
@@ -182,7 +191,7 @@ class Request(WebRequest):
             self._response_started = False
             super().handle_reply(head)
         elif more and self.startedWriting:
-            self.send_piece(message["body"])
+            self.pipe(message["body"])
             return
         with at_once(self.channel.transport):
             super().handle_reply(message)
@@ -220,49 +229,8 @@ class Request(WebRequest):
         self.channel.transport.loseConnection()
 
 
-def as_chunk(piece: bytes) -> bytes:
-    """A piece of a body whose length nobody knows yet."""
-    return b"%x\r\n%b\r\n" % (len(piece), piece)
-
-
-def send_now(transport: Any, data: bytes) -> None:
-    """Give the socket what it takes at once; what is left waits for the reactor.
-
-    Twisted's own `write` waits for the next turn of the loop in every case, and asks the operating
-    system twice more about a socket that is nearly always ready: a third of what a streamed token
-    costs.
-    """
-    sent = 0
-    if not (getattr(transport, "dataBuffer", True) or transport._tempDataBuffer):
-        try:
-            sent = transport.socket.send(data)
-        except OSError:
-            # It is full or lost: the transport's own write finds out what to do.
-            sent = 0
-    if sent < len(data):
-        transport.write(data[sent:])
-
-
-@contextmanager
-def at_once(transport: Any) -> Iterator[None]:
-    """Send what is written meanwhile in one piece and without a turn of the loop.
-
-    Head, body and end of an answer are three writes. The first would register the socket with
-    epoll, to be called in the next turn, send, and take it out again.
-    """
-    transport.startWriting = _later
-    try:
-        yield
-    finally:
-        del transport.startWriting
-        trouble = transport.doWrite() if transport.connected else None
-        if trouble or transport.dataBuffer or transport._tempDataBuffer:
-            # A full socket, a lost connection, one to be closed: the reactor's work.
-            transport.startWriting()
-
-
-def _later() -> None:
-    """In place of a transport's `startWriting`."""
+def _nowhere(piece: bytes) -> None:
+    """The connection is gone."""
 
 
 class Channel(HTTPChannel):

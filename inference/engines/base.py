@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from inference.catalogue import ModelCard
 from inference.errors import EngineError
 from inference.jail import Limits
-from inference.requests import Output, Question, Sink
+from inference.requests import Bypass, Output, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class Engine(Protocol):
             raise ValueError("This request cannot go on in the middle of its answer.")
         return replace(prepared, generated=tuple(token_ids))
 
-    def divert(self, prepared: Prepared[Any], sink: Sink) -> None:
-        """Give plain pieces of an answer that has begun to `sink`, while its reader waits.
+    def divert(self, prepared: Prepared[Any], bypass: Bypass) -> None:
+        """Give plain pieces of an answer that has begun to `bypass`, while its reader waits.
 
         Not every engine can, nor for every answer: then all go by way of the reader.
         """

@@ -18,7 +18,7 @@ from inference.engines.vllm_chat import ChatParsing
 from inference.engines.vllm_results import Collector, Fault
 from inference.engines.vllm_sampling import sampling_params, structured_params
 from inference.errors import EngineCrashed, InvalidRequest, UnsupportedParameter
-from inference.requests import GenerateRequest, Output, Question, Sink
+from inference.requests import Bypass, GenerateRequest, Output, Question
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -152,11 +152,12 @@ class VllmEngine(VllmBase):
             if not (finished or llm.errored):
                 await llm.abort(collector.request_id, internal=True)
 
-    def divert(self, prepared: Prepared[Any], sink: Sink) -> None:
-        """Plain tokens go to `sink` as soon as they are decoded."""
+    def divert(self, prepared: Prepared[Any], bypass: Bypass) -> None:
+        """Plain tokens go there as soon as they are decoded."""
         asked: TextPayload = prepared.payload
-        if asked.collector is not None and (answer := asked.answer) is not None:
-            asked.collector.sink = lambda output: sink(answer.plain(output))
+        if asked.collector is not None and asked.answer is not None:
+            asked.answer.divert(bypass)
+            asked.collector.bypass = bypass
 
     async def _added(
         self, llm: AsyncLLM, prepared: Prepared[Any], engine_input: Any, params: Any, more: Any

@@ -13,7 +13,14 @@ from inference.engines.base import Prepared
 from inference.engines.vllm_chat import ChatRequest
 from inference.engines.vllm_results import Collector
 from inference.errors import EngineCrashed, InvalidRequest
-from inference.requests import FinishReason, GenerateRequest, Output, TokenLogprob, Usage
+from inference.requests import (
+    Bypass,
+    FinishReason,
+    GenerateRequest,
+    Output,
+    TokenLogprob,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput, RequestOutput
@@ -74,7 +81,10 @@ class TextAnswer:
         chat, ids = payload.chat, self._prompt_ids
         self._chats = [chat.answer(ids) for _ in range(sampling.n)] if chat is not None else []
         self._wanted = sampling.logprobs
-        self._completion_tokens = 0
+        # Tokens that were read here; others went past, from so many in the bypass on.
+        self._read = 0
+        self._bypass: Bypass | None = None
+        self._bypassed = 0
         self._cached_tokens: int | None = None
         self._first = True
         self._last = Output()
@@ -89,11 +99,12 @@ class TextAnswer:
         """Get ready for what comes after these tokens, the ones that the caller has read."""
         fresh = self._completion_tokens == 0
         missed = 0 if fresh else self._completion_tokens - len(generated)
+        self._bypass = None
         if missed not in (0, len(self._last.token_ids)):
             raise ValueError("These are not the tokens that this answer gave.")
         self.unread = self._last if missed else None
         self.said = [*generated, *(self._last.token_ids if missed else ())]
-        self._completion_tokens, self._first = len(self.said), False
+        self._read, self._first = len(self.said), False
         if self._detokenizer is None:
             self._detokenizer = self._begun(tokenizer)
             await self._catch_up(fresh)
@@ -138,11 +149,29 @@ class TextAnswer:
 
     def plain(self, output: Output) -> Output:
         """A piece of the middle that was decoded already."""
-        self._completion_tokens += len(output.token_ids)
+        self._read += len(output.token_ids)
         self._last = output
         if self._chats:
             self._chats[0].split(output)
         return output
+
+    def divert(self, bypass: Bypass) -> None:
+        """Others take pieces of the middle from now on, split as they are here."""
+        self._bypass, self._bypassed = bypass, bypass.tokens
+        if self._chats:
+            chat, write = self._chats[0], bypass.write
+
+            def split(output: Output) -> bool:
+                chat.split(output)
+                return write(output)
+
+            bypass.write = split
+
+    @property
+    def _completion_tokens(self) -> int:
+        """All that this answer has until now."""
+        past = self._bypass.tokens - self._bypassed if self._bypass else 0
+        return self._read + past
 
     def outputs(self, result: RequestOutput) -> list[Output]:
         """The new pieces of one result, one per choice that has any."""
@@ -165,7 +194,7 @@ class TextAnswer:
     def _output(self, piece: CompletionOutput) -> Output:
         if self._detokenizer is not None:
             self._decode(piece)
-        self._completion_tokens += len(piece.token_ids)
+        self._read += len(piece.token_ids)
         reason = piece.finish_reason
         if reason == "error" and self._prepared.request.sampling.structured is not None:
             raise InvalidRequest("The structure left the model nothing to say.", "response_format")

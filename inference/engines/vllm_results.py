@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inference.engines import vllm_listener
-from inference.requests import Output, Sink
+from inference.requests import Bypass, Output
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -35,12 +35,12 @@ class Collector:
 
     It stands where vLLM's own RequestOutputCollector would, and is put to as that is. Who waits is
     woken for `gather` tokens, and for whatever is no token. While somebody waits and has read all
-    that was before, the `sink` is given tokens in their place, if there is one.
+    that was before, the `bypass` is given tokens in their place, if there is one.
     """
 
     __slots__ = (
-        "_decoder", "_full", "_gather", "_loop", "_results", "_waiter", "has_begun", "request_id",
-        "sink",
+        "_decoder", "_full", "_gather", "_loop", "_results", "_waiter", "bypass", "has_begun",
+        "request_id",
     )  # fmt: skip
 
     def __init__(self, request_id: str, decoder: Any, first: Any, gather: int) -> None:
@@ -53,8 +53,8 @@ class Collector:
         self._waiter: asyncio.Future[None] | None = None
         # Whether vLLM has read the first token, and what comes with that.
         self.has_begun = first is not None
-        self.sink: Sink | None = None
-        # The sink has no room: who reads waits until it has, and comes back then.
+        self.bypass: Bypass | None = None
+        # It has no room: who reads waits until it has, and comes back then.
         self._full = False
 
     def put(self, result: Any) -> None:
@@ -70,15 +70,15 @@ class Collector:
             decoder.token_ids.append(token_id)
             # Not `update`: it copies the whole text at each token, to look for stop strings.
             text += decoder.decode_next(token_id)
-        waiter = self._waiter
-        if self.sink is None or self._full or self._results or waiter is None or waiter.done():
+        waiter, bypass = self._waiter, self.bypass
+        if bypass is None or self._full or self._results or waiter is None or waiter.done():
             self._keep(text, token_ids)
-        else:
-            self._pour(self.sink, Output(text, token_ids))
-
-    def _pour(self, sink: Sink, output: Output) -> None:
+            return
+        bypass.tokens += len(token_ids)
+        if bypass.kept is not None:
+            bypass.kept.extend(token_ids)
         try:
-            self._full = not sink(output)
+            self._full = not bypass.write(Output(text, token_ids))
         except Exception as error:  # it is the answer's, not the engine's, and others go on
             self.put(Fault(error))
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http import StreamingHttpResponse
 
 from inference import InferenceService, Waiting
-from inference.requests import PULSE, GenerateRequest, Output, Question, Usage
+from inference.requests import PULSE, Bypass, GenerateRequest, Output, Question, Usage
 from playground.accounts.usage import Meter, Metered
 from playground.errors import error_body
 from playground.flow import Outlet
@@ -33,8 +33,9 @@ NEWS_SECONDS = 1.0
 class Line(Protocol):
     """The connection that a request came on; `playground.wire.Request` is one."""
 
-    def send_piece(self, piece: bytes) -> Outlet | None:
-        """Send a piece of the body that is not the first; where to wait, if it has no room left."""
+    @property
+    def pipe(self) -> Callable[[bytes], Outlet | None]:
+        """Sends a piece of the body that is not the first; where to wait, if there is no room."""
 
 
 class Ending(bytes):
@@ -71,11 +72,12 @@ class EventStream(StreamingHttpResponse):
             await send({"type": "http.response.body", "body": self.first, "more_body": True})
             if self.shortcut is not None:
                 self.shortcut.lead_to(line)
+            pipe = line.pipe
             async for event in events:
                 if isinstance(event, Ending):
                     await send({"type": "http.response.body", "body": event})
                     return
-                if outlet := line.send_piece(event):
+                if outlet := pipe(event):
                     await outlet.room()
         await send({"type": "http.response.body", "body": b""})
 
@@ -104,8 +106,8 @@ class Shortcut:
     def _join(self) -> None:
         line, shape = self._line, self._shape
         if line is not None and self._stream is not None:
-            send = line.send_piece
-            self._stream.divert(lambda output: send(shape.chunk(output)) is None)
+            pipe = line.pipe
+            self._stream.divert(Bypass(lambda output: pipe(shape.chunk(output)) is None))
 
 
 async def event_stream(

@@ -11,7 +11,7 @@ import pytest
 
 from bench.frontend import POCKET
 from inference.engines.vllm_results import Collector, Fault, Results
-from inference.requests import Output
+from inference.requests import Bypass, Output
 
 pytestmark = pytest.mark.engine
 TEXT = "The café on Straße 7 sells 你好 and 🦙🦙: naïve, isn't it?"
@@ -144,7 +144,7 @@ async def test_tokens_go_straight_to_the_sink_while_their_reader_waits(engine: E
         return has_room
 
     engine.says("straight", [5])
-    ours.sink = sink
+    ours.bypass = Bypass(sink)
     # The first is unread: nothing overtakes it.
     engine.says("straight", [6])
     assert not ours.get_nowait().finished
@@ -198,7 +198,7 @@ async def test_every_token_arrives_once_and_in_order_whichever_way_it_takes(
         while True:
             result = ours.get_nowait() or await ours.get()
             piece = result if isinstance(result, Output) else result.outputs[0]
-            ours.sink = sink
+            ours.bypass = Bypass(sink)
             if not write(piece.token_ids):
                 await room.wait()
             if piece is not result and result.finished:
@@ -239,7 +239,7 @@ async def test_a_sink_gets_nothing_before_what_is_gathered_for_the_reader(engine
         taken.append(output)
         return True
 
-    ours.sink = sink
+    ours.bypass = Bypass(sink)
     for token_id in (7, 8, 9):
         engine.says("gathered", [token_id])
     assert not taken
@@ -257,7 +257,7 @@ async def test_what_goes_wrong_in_a_sink_is_told_to_the_reader_of_that_answer(
 
     engine.says("wrong", [5])
     assert not ours.get_nowait().finished
-    ours.sink = sink
+    ours.bypass = Bypass(sink)
     waiting = asyncio.create_task(ours.get())
     await asyncio.sleep(0)
     engine.says("wrong", [6])
@@ -344,7 +344,7 @@ async def test_a_first_token_is_read_before_those_of_its_step_that_go_on(engine:
     for collector, name in ((going, "going"), (leaving, "leaving")):
         engine.output_processor.process_outputs(results.hear(engine.step(name, [5])), 0.0, None)
         assert collector.get_nowait() is not None
-        collector.sink = sink
+        collector.bypass = Bypass(sink)
     waits = [asyncio.create_task(each.get()) for each in (going, leaving, coming)]
     await asyncio.sleep(0)
     both = [*engine.step("going", [6]), *engine.step("leaving", [7]), *engine.step("coming", [8])]

@@ -208,7 +208,7 @@ def test_what_a_request_cost_in_the_end_goes_before_what_was_noted(
 def test_a_running_request_is_noted_and_forgotten(recorder: Recorder) -> None:
     meter = meter_of(recorder)
     meter.begin()
-    meter.tokens = 5
+    meter.read = 5
     recorder.flush()
     [noted] = recorder._spool.root.rglob("running.jsonl")
     assert spool.read(noted)[0]["completion_tokens"] == 5

@@ -84,7 +84,7 @@ def test_a_stream_is_a_write_for_each_piece_and_none_for_its_head_and_end(first:
     answer.handle_reply(start(HEADERS))
     assert not line.writes
     answer.handle_reply(body(first, more=True))
-    answer.send_piece(b"two")
+    assert answer.pipe(b"two") is None
     answer.handle_reply(body(b"the end", more=False))
     chunk = b"3\r\none\r\n" if first else b""
     assert line.writes == [HEAD + chunk, b"3\r\ntwo\r\n", b"7\r\nthe end\r\n0\r\n\r\n"]

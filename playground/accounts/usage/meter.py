@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from inference import Answer
 from inference.errors import Refused, RequestError
-from inference.requests import Output, Sink, Usage
+from inference.requests import Bypass, Output, Usage
 from playground.errors import BadKey
 
 from ..access import Caller
@@ -46,8 +46,8 @@ class Meter:
 
     __slots__ = (
         "_called_off", "_claim", "_device_seconds", "_finals", "_first", "_granted", "_inside",
-        "_n", "_prompts", "_questions", "_register", "_started", "_stream", "caller", "ended",
-        "kind", "model", "outcome", "request_id", "tokens", "when",
+        "_n", "_prompts", "_questions", "_register", "_started", "_stream", "bypass", "caller",
+        "ended", "kind", "model", "outcome", "read", "request_id", "when",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +66,8 @@ class Meter:
         self.caller = caller
         self.model = model
         self.kind = kind
-        self.tokens = 0
+        self.read = 0
+        self.bypass: Bypass | None = None
         self.outcome = Outcome.LOST
         self.ended = False
         self.when = time.time()
@@ -83,6 +84,11 @@ class Meter:
         # The task that is inside the stream right now, and whether it is to come out.
         self._inside: asyncio.Task[Any] | None = None
         self._called_off = False
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the answer until now, whichever way they went."""
+        return self.read + (self.bypass.tokens if self.bypass else 0)
 
     def begin(self) -> None:
         """From now on the request counts. Raises RateLimited, and then it does not."""
@@ -242,17 +248,11 @@ class Metered:
         """How long it waited for its place; None for several streams as one."""
         return self._stream.queue_seconds if isinstance(self._stream, Answer) else None
 
-    def divert(self, sink: Sink) -> None:
-        """Let plain pieces go to `sink` as they are made, past whoever iterates; see `Answer`."""
-        if not isinstance(self._stream, Answer):
-            return
-        meter = self._meter
-
-        def counting(output: Output) -> bool:
-            meter.tokens += len(output.token_ids)
-            return sink(output)
-
-        self._stream.divert(counting)
+    def divert(self, bypass: Bypass) -> None:
+        """Let plain pieces go that way as they are made, past whoever iterates; see `Answer`."""
+        if isinstance(self._stream, Answer):
+            self._meter.bypass = bypass
+            self._stream.divert(bypass)
 
     async def aclose(self) -> None:
         """Stop and free the place; again is no error."""
@@ -273,7 +273,7 @@ class Metered:
             meter.enter(loop)
             async for output in self._stream:
                 meter.leave()
-                meter.tokens += len(output.token_ids)
+                meter.read += len(output.token_ids)
                 if output.usage is not None or output.prompt_token_ids:
                     meter.note(output)
                 yield output
