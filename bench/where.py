@@ -26,7 +26,8 @@ from bench.frontend import POCKET
 # The first that a file's path begins with. What none begins with counts for its callers.
 PARTS = {
     "bytes in and out (Daphne, Twisted, the socket)": (
-        "playground/wire", "playground/flow", "playground/server", "twisted", "daphne",
+        "playground/wire", "playground/outgoing", "playground/flow", "playground/server",
+        "twisted", "daphne",
     ),
     "request and response (Django, DRF, ASGI)": (
         "django", "rest_framework", "channels", "playground/asgi",
