@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,15 +31,12 @@ class Pipe:
             return None
         data = as_chunk(piece) if self._chunked else piece
         if self._free:
-            try:
-                sent = self._send(data)
-            except OSError:
-                # It is full or lost: the transport's own write finds out what to do.
-                sent = 0
+            sent = taken(self._send, data)
             if sent == len(data):
                 return None
-            data = data[sent:]
-        send_now(self._transport, data)
+            self._transport.write(data[sent:])
+        else:
+            send_now(self._transport, data)
         self._free = is_empty(self._transport)
         return self._outlet if self._outlet.full else None
 
@@ -54,6 +51,15 @@ def is_empty(transport: Any) -> bool:
     return not (getattr(transport, "dataBuffer", True) or transport._tempDataBuffer)
 
 
+def taken(send: Callable[[bytes], int], data: bytes) -> int:
+    """How many bytes the socket takes now."""
+    try:
+        return send(data)
+    except OSError:
+        # It is full or lost: the transport's own write finds out what to do.
+        return 0
+
+
 def send_now(transport: Any, data: bytes) -> None:
     """Give the socket what it takes at once; what is left waits for the reactor.
 
@@ -61,13 +67,7 @@ def send_now(transport: Any, data: bytes) -> None:
     system twice more about a socket that is nearly always ready: a third of what a streamed token
     costs.
     """
-    sent = 0
-    if is_empty(transport):
-        try:
-            sent = transport.socket.send(data)
-        except OSError:
-            # It is full or lost: the transport's own write finds out what to do.
-            sent = 0
+    sent = taken(transport.socket.send, data) if is_empty(transport) else 0
     if sent < len(data):
         transport.write(data[sent:])
 

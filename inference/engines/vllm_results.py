@@ -171,7 +171,7 @@ class Results:
         """What a step brought. Returns what vLLM is to read of it, later.
 
         A first token passes several turns of the loop on its way out. Those of all others in its
-        step, a millisecond of work at 64 streams, come after it.
+        step, some 0.4 ms of work at 32 streams, come after it.
         """
         self.heard = time.monotonic()
         self._pour()
@@ -194,8 +194,12 @@ class Results:
         """Bring tokens to those who still wait for them."""
         put_off, self._put_off = self._put_off, []
         for collector, token_ids in put_off:
-            if collector.request_id in self._collectors:
+            if collector.request_id not in self._collectors:
+                continue
+            try:
                 collector.put_tokens(token_ids)
+            except Exception as error:  # tokens that cannot be decoded are one answer's trouble
+                collector.put(Fault(error))
 
     def _process(self, outputs: list[Any], *args: Any, **kwargs: Any) -> Any:
         """In place of vLLM's OutputProcessor.process_outputs."""

@@ -9,65 +9,17 @@ from typing import Any
 
 import pytest
 
-from bench.frontend import POCKET
-from inference.engines.vllm_results import Collector, Fault, Results
+from inference.engines.vllm_results import Collector, Fault
 from inference.requests import Bypass, Output
+from tests.inference.core import Engine, read
 
 pytestmark = pytest.mark.engine
 TEXT = "The café on Straße 7 sells 你好 and 🦙🦙: naïve, isn't it?"
 
 
-class Engine:
-    """vLLM's own reader of outputs, and what an EngineCore would send to it."""
-
-    def __init__(self) -> None:
-        from transformers import AutoTokenizer
-        from vllm.v1.engine.output_processor import OutputProcessor
-
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(POCKET)
-        self.output_processor = OutputProcessor(self.tokenizer, log_stats=False)
-
-    def asked(self, name: str, **params: Any) -> tuple[Any, Any]:
-        """vLLM's collector of a new request, and its parameters."""
-        from vllm.sampling_params import RequestOutputKind, SamplingParams
-        from vllm.v1.engine import EngineCoreRequest
-        from vllm.v1.engine.output_processor import RequestOutputCollector
-
-        kind = RequestOutputKind.DELTA
-        given = SamplingParams(max_tokens=200, output_kind=kind, **params)
-        request = EngineCoreRequest(name, [1, 2, 3], None, given, None, 0.0, None, None, None)
-        request.external_req_id = name
-        collector = RequestOutputCollector(kind, name)
-        self.output_processor.add_request(request, None, None, 0, collector)
-        return collector, given
-
-    def step(self, name: str, token_ids: Sequence[int], ends: bool = False) -> list[Any]:
-        """What the EngineCore says after one step."""
-        from vllm.v1.engine import EngineCoreOutput, FinishReason
-
-        reason = FinishReason.LENGTH if ends else None
-        return [EngineCoreOutput(name, list(token_ids), finish_reason=reason)]
-
-    def says(self, name: str, token_ids: Sequence[int], ends: bool = False) -> None:
-        """One step that vLLM reads at once."""
-        self.output_processor.process_outputs(self.step(name, token_ids, ends), 0.0, None)
-
-    def results(self, listens: bool = False) -> Results:
-        return Results(self.output_processor, listens)
-
-
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return Engine()
-
-
-def read(collector: Any) -> tuple[str, list[int]]:
-    """All that is there now."""
-    text, ids = "", list[int]()
-    while (result := collector.get_nowait()) is not None:
-        piece = result if isinstance(result, Output) else result.outputs[0]
-        text, ids = text + piece.text, [*ids, *piece.token_ids]
-    return text, ids
 
 
 @pytest.mark.parametrize("every", [1, 3, 1000])
@@ -369,6 +321,31 @@ async def test_a_first_token_is_read_before_those_of_its_step_that_go_on(engine:
     for task in waits:
         task.cancel()
     results.forget(late)
+
+
+@pytest.mark.parametrize("beside", [[], ["coming"]], ids=["at once", "put off"])
+async def test_tokens_that_cannot_be_decoded_end_their_own_answer_alone(
+    engine: Engine, beside: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(token_id: int) -> str:
+        raise RuntimeError("no such token")
+
+    results = engine.results(listens=True)
+    names = ["broken", "sound", *beside]
+    found = {name: results.collector(*engine.asked(f"{name}-{len(names)}")) for name in names}
+    for name in names[:2]:
+        step = engine.step(found[name].request_id, [5])
+        engine.output_processor.process_outputs(results.hear(step), 0.0, None)
+        assert found[name].get_nowait() is not None
+    monkeypatch.setattr(found["broken"]._decoder, "decode_next", fails)
+    results.hear([each for name in names for each in engine.step(found[name].request_id, [6])])
+    for _ in range(10):
+        await asyncio.sleep(0)
+    fault = found["broken"].get_nowait()
+    assert isinstance(fault, Fault) and str(fault.error) == "no such token"
+    assert read(found["sound"])[1] == [6]
+    for collector in found.values():
+        results.forget(collector)
 
 
 async def test_no_token_overtakes_what_vllm_has_not_read(engine: Engine) -> None:
