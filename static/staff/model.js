@@ -89,6 +89,10 @@ async function showLog() {
   }
 }
 
-part("test")?.addEventListener("submit", test);
+// Not there for staff who may only look.
+if (part("test")) {
+  part("test").addEventListener("submit", test);
+  part("test").querySelector("button").disabled = false;
+}
 part("log").addEventListener("toggle", showLog);
 watch(draw, part("away"), `?model=${encodeURIComponent(id)}`);

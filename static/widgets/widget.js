@@ -39,6 +39,7 @@ export class Widget {
       event.preventDefault();
       this.#ask();
     });
+    this.#button.disabled = false;
     part("form").addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#ask();
     });

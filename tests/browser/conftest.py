@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    Route,
+    expect,
+    sync_playwright,
+)
 
 ARGUMENTS = [
     "--headless",
@@ -71,6 +80,22 @@ class Watch:
         refused = ("has been blocked", "requires 'TrustedScript'")
         if message.type == "error" and not any(words in message.text for words in refused):
             self.errors.append(message.text)
+
+
+def reload_without_script(page: Page, name: str) -> Callable[[], None]:
+    """Load a page anew while its own script (`home`, `model`) is still on its way; it comes when
+    what is returned is called."""
+    held: list[Route] = []
+    address = re.compile(rf"/{name}(\.\w+)?\.js$")
+    page.route(address, lambda route: held.append(route))
+    with page.expect_request(address):
+        page.reload(wait_until="commit")
+
+    def come() -> None:
+        for route in held:
+            route.continue_()
+
+    return come
 
 
 @pytest.fixture

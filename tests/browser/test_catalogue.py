@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.api.asking import CHAT, user
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, reload_without_script
 from tests.browser.test_accessible import axe, serious
 from tests.conftest import MakeServer
 from tests.hub import Hub, repo
@@ -205,6 +205,21 @@ def test_staff_test_a_model(house: RunningServer, boss: Callable[..., Page]) -> 
     page.goto(house.url + MODELS + "lab_2Fvectors/change/")
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator("#said")).to_contain_text("all after")
+
+
+def test_what_staff_type_before_the_script_is_there_is_kept(
+    house: RunningServer, boss: Callable[..., Page]
+) -> None:
+    page = boss(f"{MODELS}lab_2Fother/change/")
+    come = reload_without_script(page, "model")
+    page.get_by_label("Prompt").fill("one two three")
+    page.get_by_label("Prompt").press("Enter")
+    button = page.get_by_role("button", name="Ask", exact=True)
+    expect(button).to_be_disabled()
+    come()
+    expect(button).to_be_enabled()
+    button.click()
+    expect(page.locator("#said")).to_contain_text("0:one 1:two 2:three")
 
 
 def test_staff_add_a_model_that_fits_and_see_why_another_does_not(

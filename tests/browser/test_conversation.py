@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE
+from tests.browser.conftest import PHONE, reload_without_script
 from tests.servers import RunningServer
 
 pytestmark = pytest.mark.browser
@@ -36,6 +36,19 @@ def test_first_visit_to_first_answer_takes_one_click(page: Page) -> None:
     finished(page)
     expect(answers(page)).to_have_text("0:What 1:is 2:the 3:capital 4:of 5:France?")
     expect(page.locator("#empty")).to_be_hidden()
+
+
+def test_what_is_typed_before_the_script_is_there_is_sent_after(page: Page) -> None:
+    come = reload_without_script(page, "home")
+    send = page.get_by_role("button", name="Send")
+    page.get_by_label("Your message").fill("one two")
+    expect(send).to_be_disabled()
+    come()
+    expect(send).to_be_enabled()
+    page.select_option("#model", "echo")
+    send.click()
+    finished(page)
+    expect(answers(page)).to_have_text("0:one 1:two")
 
 
 @pytest.mark.engine

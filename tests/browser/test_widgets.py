@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from playground.api.hf.forms import of_task
 from tests import tiny_tasks
 from tests.browser import widgets
-from tests.browser.conftest import PHONE, OpenPage
+from tests.browser.conftest import PHONE, OpenPage, reload_without_script
 from tests.conftest import MakeServer
 from tests.inference.test_pipelines import TASKS
 from tests.servers import RunningServer
@@ -95,6 +95,15 @@ def test_a_task_is_asked_and_its_answer_drawn_and_its_code_runs(
     expect(page.locator("#answer .json")).to_be_visible()
     by_curl, by_node = json.loads(printed["curl"]), json.loads(printed["JavaScript"])
     assert widgets.same(by_curl, by_node)
+
+
+def test_a_page_is_asked_once_its_script_is_there(open_model: OpenPage) -> None:
+    page = open_model("near")
+    come = reload_without_script(page, "model")
+    button = page.get_by_role("button", name="Ask", exact=True)
+    expect(button).to_be_disabled()
+    come()
+    expect(button).to_be_enabled()
 
 
 def test_what_is_missing_is_said_before_anything_is_sent(open_model: OpenPage) -> None:
