@@ -65,6 +65,33 @@ def test_engine_logs_to_its_file(pocket_server: RunningServer) -> None:
     assert os.readlink(f"/proc/{core}/fd/2").startswith(str(pocket_server.data / "logs"))
 
 
+def environment() -> dict[str, str]:
+    """Without the settings that engines of other tests in this process leave in its own."""
+    ours = ("VLLM_", "LLMS_", "TORCH")
+    rest = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**rest, "PYTHONPATH": str(ROOT)}
+
+
+FIRST_OF_ALL = """
+import os, sys
+from inference.engines import warm
+warm.FORK_SERVER.begin("cpu")
+if __name__ == "__main__":
+    process = warm.FORK_SERVER.worker(print, ("at work",), os.environ)
+    process.join()
+"""
+
+
+def test_a_worker_is_forked_where_vllm_was_never_loaded(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(FIRST_OF_ALL)
+    ended = subprocess.run(
+        [sys.executable, program], env=environment(), cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (ended.stdout, ended.returncode) == ("at work\n", 0), ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 PROGRAM = """
 import os, signal, sys
 from inference.engines import child, warm
@@ -95,12 +122,10 @@ def starter(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A process that started a warm child, and the child's log."""
     log, program = tmp_path / "log", tmp_path / "program.py"
     program.write_text(PROGRAM)
-    # Engines that tests start in this process leave their settings in its environment.
-    ours = ("VLLM_", "LLMS_", "TORCH")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    env["PYTHONPATH"] = str(ROOT)
     command = [sys.executable, str(program), str(log)]
-    with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as one:
+    with subprocess.Popen(
+        command, env=environment(), cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as one:
         yield one, log
         one.kill()
 

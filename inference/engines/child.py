@@ -44,13 +44,15 @@ def announce(log: Path) -> None:
 
 
 def arm() -> None:
-    """In a child: do both. Does nothing in the server itself, or outside of one."""
+    """In a child: do both, the latter where one is named. Elsewhere this does nothing."""
     server = os.environ.get(SERVER_PID)
     if server is None or int(server) == os.getpid() or _armed.is_set():
         return
     _armed.set()
     follow(int(server))
-    _log_to(os.environ[LOG_FILE])
+    # No engine has a log before the first is loaded; the fork server is tried before that.
+    if LOG_FILE in os.environ:
+        _log_to(os.environ[LOG_FILE])
     if multiprocessing.current_process().name.startswith(ENGINE):
         tell_of_workers()
 
