@@ -72,12 +72,18 @@ def _check_wait(state: State, ticket: Ticket, now: float) -> None:
         return
     seconds = expected(state, ticket, now)
     most = ADMIT_PART * state.limits.wait
-    if seconds is not None and seconds > most:
+    if seconds is not None and seconds > most and _people_wait(state):
         raise WaitTooLong(
             f"The wait for `{ticket.model}` would be about {math.ceil(seconds / 60)} minutes; "
             f"the longest that is promised is {round(state.limits.wait / 60)}. Try again later.",
             round(seconds - most),
         )
+
+
+def _people_wait(state: State) -> bool:
+    """Where nobody does, a refusal would keep no promise to anybody, and the model whose loads are
+    said to take so long would never be loaded again, nor be known better."""
+    return any(line.waiting(Lane.INTERACTIVE) for line in state.queues.values())
 
 
 def expected(state: State, ticket: Ticket, now: float) -> float | None:

@@ -19,6 +19,8 @@ NEWEST = 0.125
 FIRST = 5
 # A shorter answer says more of how long its prompt took than of how quick the model is.
 MEASURED_TOKENS = 8
+# Nothing unloads that slowly without saying so: what is only supposed is not to shut a door.
+MOST_SUPPOSED = 60.0
 # A single turn says no more than that turns last so many times as long, or as short.
 MOST_PACE = 2.0
 
@@ -154,10 +156,12 @@ class Estimates:
     def unload(self) -> float:
         """Seconds until a place is free that a model leaves; it hardly matters which.
 
-        As long as a load before any was measured: else the first plans promise too much.
+        As long as a load before any was measured, up to a minute: else the first plans promise too
+        much.
         """
-        known = self._unload if self._unload else self._any.load
-        return known.value or 0.0
+        if self._unload.value is None:
+            return min(MOST_SUPPOSED, self._any.load.value or 0.0)
+        return self._unload.value
 
     def switch(self, model: str) -> float:
         """Seconds between the answers of another model and those of this one, for plans."""

@@ -218,7 +218,7 @@ def _gain(state: State, model: str, waiting: int, back: float) -> float:
     """Requests that advance in the next turn of a model, on average over it and its load."""
     known = state.estimates.of(model)
     hold = known.hold.value
-    if hold is None:
+    if not hold:
         return 0.0
     most = min(state.models[model].max_num_seqs, waiting)
     return most * DONE_AFTER_MEAN * hold / (state.estimates.switch(model) + back + hold)

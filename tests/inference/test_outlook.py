@@ -5,9 +5,9 @@ import pytest
 from inference import outlook, turns
 from inference.decisions import Limits
 from inference.errors import WaitTooLong
-from inference.estimates import Estimates
+from inference.estimates import MOST_SUPPOSED, Estimates
 from inference.scheduler import Scheduler
-from tests.inference.scheduling import ask, model, scheduler, settle
+from tests.inference.scheduling import ask, model, resident, scheduler, settle
 
 
 def learnt(s: Scheduler, *names: str, answer: float = 10.0, unload: float = 0.0) -> None:
@@ -208,3 +208,36 @@ def test_an_unload_takes_as_long_as_a_load_before_any_was_measured() -> None:
     assert (known.unload, known.switch("a")) == (30.0, 60.0)
     known.unloaded(2.0)
     assert (known.unload, known.switch("a")) == (2.0, 32.0)
+
+
+def test_what_is_only_supposed_of_unloads_has_a_bound() -> None:
+    known = Estimates()
+    known.loaded("a", 520.0, woken=False)
+    assert known.unload == MOST_SUPPOSED
+    known.unloaded(90.0)
+    assert known.unload == 90.0
+
+
+@pytest.mark.parametrize("load", [520.0, 1_100.0])
+def test_a_slow_load_shuts_no_other_model_out(load: float) -> None:
+    """Else nothing would ever be unloaded, and nobody would learn how long that takes."""
+    s = scheduler(model("big"), model("small"), limits=Limits(wait=1_200.0))
+    ask(s, "big", "first")
+    s.apply(s.schedule(0.0), 0.0)
+    s.loaded(next(iter(s.replicas)), load)
+    settle(s, load)
+    ask(s, "small", "second", now=load + 1.0)
+    s.finish("first", load + 5.0)
+    settle(s, load + 5.0)
+    assert resident(s) == {"small"}
+
+
+def test_a_model_whose_loads_take_longer_than_the_bound_can_be_loaded_again() -> None:
+    s = scheduler(model("a"), model("b"), limits=Limits(wait=1_200.0))
+    s.estimates.recall({"": {"load": 1_900.0}, "a": {"load": 1_900.0}})
+    ask(s, "a", "first")
+    (load,) = s.schedule(0.0).loads
+    assert load.model == "a"
+    # Whoever comes behind would wait for W too, and there is a promise to keep.
+    with pytest.raises(WaitTooLong):
+        ask(s, "b", "second", now=1.0)
