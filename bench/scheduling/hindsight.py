@@ -34,7 +34,7 @@ def report(rows: Rows) -> str:
     lines = [_line(summary, name, [name]) for name in everybody]
     lines.append(_line(summary, "the best of each cell", everybody))
     lines.append(_line(summary, NO_SWITCH, [NO_SWITCH]))
-    return f"{table(head, lines)}\n\n{_scale(summary.rows)}"
+    return f"{table(head, lines)}\n\n{_scale(summary.rows)}\n\n{_fairer(summary.rows)}"
 
 
 def _line(summary: Summary, title: str, names: Sequence[str]) -> list[str]:
@@ -72,6 +72,33 @@ def _scale(rows: Rows) -> str:
         f"In {full} of {len(best)} runs the best peer's Jain index is above {1 - FAIRER:g}, so "
         f"that none can be {FAIRER:g} higher."
     )
+
+
+def _fairer(rows: Rows) -> str:
+    """Where a peer has a higher Jain index than ours, and what its users wait for it."""
+    places: dict[str, list[Cell]] = {}
+    for cell in rows:
+        places.setdefault(f"{cell.scenario}/{cell.gpus}/{cell.switch:g}", []).append(cell)
+    lines, both = [], set()
+    for place, same in places.items():
+
+        def mean(name: str, figure: str, same: list[Cell] = same) -> float:
+            return statistics.fmean(rows[cell][name][figure] for cell in same)
+
+        fairer = [peer for peer in PEERS if mean(peer, "jain") > mean(OURS, "jain")]
+        if not fairer:
+            continue
+        if any(mean(peer, "wait_p99") < mean(OURS, "wait_p99") for peer in fairer):
+            both.add(place)
+        best = max(fairer, key=lambda peer: mean(peer, "jain"))
+        figures = [mean(name, key) for key in ("jain", "wait_p99") for name in (OURS, best)]
+        lines.append([place, best, *map(number, figures)])
+    head = ["cell", "fairest peer", "our Jain", "its Jain", "our p99 wait, s", "its p99 wait, s"]
+    said = (
+        f"A peer has a higher Jain index than ours in {len(lines)} of {len(places)} cells (means "
+        f"over seeds), and a lower p99 wait besides in {len(both)}"
+    )
+    return f"{said}{': ' + ', '.join(sorted(both)) if both else ''}.\n\n{table(head, lines)}"
 
 
 def main() -> None:
