@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from bench import client, procs
 from bench.client import Job
+from inference.engines.vllm_base import ONE_PROCESS
 
 # The one place that names the peer.
 VLLM_SERVER = "vllm.entrypoints.openai.api_server"
@@ -64,6 +65,10 @@ class Setup:
             "disable_log_stats": True,
             **({"enforce_eager": True} if self.cpu else {}),
         }
+
+    def executor(self) -> dict[str, Any]:
+        """That in which ours starts an engine otherwise than vLLM does by itself."""
+        return {"distributed_executor_backend": ONE_PROCESS} if self.cpu else {}
 
 
 class Contender(Protocol):
@@ -239,6 +244,14 @@ def vllm(setup: Setup) -> Iterator[Contender]:
 
 
 @contextmanager
+def vllm_one(setup: Setup) -> Iterator[Contender]:
+    """The same with the engine in one process, as ours has it."""
+    more = ["--model", setup.model, *_as_options(setup.executor())]
+    with _vllm(setup, ["-m", VLLM_SERVER], more) as (child, port, key):
+        yield HttpServer("vLLM's, our engine", child, port, "bench", key)
+
+
+@contextmanager
 def vllm_two(setup: Setup) -> Iterator[Contender]:
     """The same with two processes that speak HTTP."""
     start = ["-m", VLLM_CLI, "serve", setup.model]
@@ -253,11 +266,8 @@ def _vllm(
     port, key = procs.free_port(), secrets.token_hex(16)
     options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "bench"]
     options += ["--api-key", key, "--disable-uvicorn-access-log", *more]
-    for name, value in setup.engine_args().items():
-        if name == "model":
-            continue
-        options.append(f"--{name.replace('_', '-')}")
-        options += [] if value is True else [str(value)]
+    args = setup.engine_args()
+    options += _as_options({name: args[name] for name in args.keys() - {"model"}})
     command = [sys.executable, *start, *options]
     env = ENGINE_ENV | ({"VLLM_TARGET_DEVICE": "cpu"} if setup.cpu else {})
     with procs.Child(command, setup.folder / "vllm.log", env) as child:
@@ -265,10 +275,19 @@ def _vllm(
         yield child, port, key
 
 
+def _as_options(args: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    for name, value in args.items():
+        found.append(f"--{name.replace('_', '-')}")
+        found += [] if value is True else [str(value)]
+    return found
+
+
 @contextmanager
 def floor(setup: Setup) -> Iterator[Contender]:
-    """AsyncLLM, called in process."""
-    command = [sys.executable, "-m", "bench.floor", json.dumps(setup.engine_args())]
+    """AsyncLLM, called in process, with the engine that ours has."""
+    args = {**setup.engine_args(), **setup.executor()}
+    command = [sys.executable, "-m", "bench.floor", json.dumps(args)]
     with procs.Child(command, setup.folder / "floor.log", ENGINE_ENV, talks=True) as child:
         if child.stdout.readline().strip() != b"ready":
             raise procs.Trouble(f"AsyncLLM did not load:\n{child.log.read_text()[-2000:]}")

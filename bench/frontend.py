@@ -77,6 +77,7 @@ START: dict[str, Callable[[Setup], AbstractContextManager[Contender]]] = {
     "ours": contenders.ours,
     "pages": contenders.pages,
     "vllm": contenders.vllm,
+    "vllm-one": contenders.vllm_one,
     "vllm-two": contenders.vllm_two,
     "floor": contenders.floor,
 }

@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DOOR = {"inference", "inference.errors", "inference.requests"}
 HEAVY = {"vllm", "torch", "transformers", "ray"}
+# vLLM imports it in an engine's process, and builds on its classes.
+NAMED_TO_VLLM = ("vllm_one_process.py",)
 PURE = (
     "admission",
     "decisions",
@@ -90,10 +92,16 @@ def test_engines_know_neither_django_nor_the_service() -> None:
         assert not names & {"inference.scheduler", "inference.service"}, path
 
 
+def test_what_is_only_named_to_vllm_is_imported_by_nobody_else() -> None:
+    names = {f"inference.engines.{Path(name).stem}" for name in NAMED_TO_VLLM}
+    for path in [*modules("inference"), *modules("playground")]:
+        assert not names & set(imports(path)), path
+
+
 @pytest.mark.parametrize("folder", ["inference", "playground"])
 def test_heavy_libraries_are_imported_inside_functions(folder: str) -> None:
     for path in modules(folder):
-        if "pocket" not in path.parts:
+        if "pocket" not in path.parts and path.name not in NAMED_TO_VLLM:
             assert not roots(imports(path, top_level=True)) & HEAVY, path
 
 

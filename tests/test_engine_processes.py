@@ -51,13 +51,22 @@ def test_no_engine_holds_a_socket_of_the_server(pocket_server: RunningServer) ->
             assert not sockets(pid) & ours, name(pid)
 
 
-def test_worker_runs_where_vllm_bound_it(pocket_server: RunningServer) -> None:
+def test_a_model_on_one_device_computes_where_vllm_would_have_bound_its_worker(
+    pocket_server: RunningServer,
+) -> None:
     """OpenMP reads this at a process's start, which a fork is not: it is done by hand."""
-    workers = [pid for pid in engines(pocket_server) if "Worker" in name(pid)]
-    assert workers
-    reserved = 1 if (os.cpu_count() or 1) > 1 else 0
-    for pid in workers:
-        assert len(os.sched_getaffinity(pid)) <= max(1, (os.cpu_count() or 1) - reserved)
+    with httpx.Client(base_url=pocket_server.url, timeout=60) as client:
+        asked = {"model": "pocket", "prompt": "Hello", "max_tokens": 2}
+        client.post("/v1/completions", json=asked).raise_for_status()
+    # It may not be the only model there, but each has one device.
+    found = engines(pocket_server)
+    assert found
+    assert all("EngineCore" in name(pid) for pid in found)
+    cores = os.cpu_count() or 1
+    assert all(len(os.sched_getaffinity(pid)) <= max(1, cores - 1) for pid in found)
+    # Threads that read and write for the one that was asked may run beside it.
+    tasks = [int(path.name) for pid in found for path in Path(f"/proc/{pid}/task").iterdir()]
+    assert max(len(os.sched_getaffinity(task)) for task in tasks) == cores
 
 
 def test_engine_logs_to_its_file(pocket_server: RunningServer) -> None:

@@ -20,6 +20,7 @@ MODULES = (
     "transformers",
     "vllm.v1.engine.core",
     "vllm.v1.executor.multiproc_executor",
+    "vllm.v1.executor.uniproc_executor",
     "vllm.v1.worker.cpu_worker"
     if os.environ.get("VLLM_TARGET_DEVICE") == "cpu"
     else "vllm.v1.worker.gpu_worker",

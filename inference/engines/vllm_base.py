@@ -61,6 +61,8 @@ NO_MEMORY = re.compile(
     r"|Failed core proc\(s\): \{[^}]*: -9\b",
     re.IGNORECASE,
 )
+SPLITS = ("tensor_parallel_size", "pipeline_parallel_size")
+ONE_PROCESS = "inference.engines.vllm_one_process.OneProcess"
 # Some families read pictures with torchvision, and vLLM's CPU build comes without it.
 NEEDS = "No module named 'torchvision'"
 WITHOUT_TORCHVISION = (
@@ -154,6 +156,8 @@ class VllmBase(Engine):
         if resources.kind == "cpu":
             args["enforce_eager"] = True
             args["worker_extension_cls"] = "inference.engines.vllm_cpu_worker.WorkerExtension"
+            if all(card.engine_args.get(name, 1) == 1 for name in SPLITS):
+                args["distributed_executor_backend"] = ONE_PROCESS
         else:
             args["device_ids"] = [int(device) for device in resources.devices]
             share = resources.bytes_per_device / resources.total_bytes_per_device
