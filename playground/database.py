@@ -39,6 +39,14 @@ def share_connections() -> None:
         postgres.share_connections()
 
 
+def own_connection() -> None:
+    """Give the calling thread a connection of its own, which no other work can take or keep."""
+    if connections["default"].vendor == "postgresql":
+        from playground import postgres
+
+        connections["default"] = postgres.own_connection()
+
+
 def close_connections() -> None:
     """At the end of the process: a pool has threads, which do not end by themselves."""
     connections.close_all()

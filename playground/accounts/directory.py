@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from playground.database import give_back
+from playground.database import give_back, own_connection
 from playground.errors import DatabaseUnavailable
 
 from .access import UNBOUND, Caller
@@ -38,8 +38,8 @@ class Directory:
 
     A look is one question, whether anything has changed; only if so everything is read. All who
     need one at the same time share it, wrong keys too, so that a flood of them costs little. The
-    database has a thread of its own here: one that hangs, or a page that waits for a lock, must not
-    keep keys from being looked at.
+    database has a thread and a connection of its own here: pages that wait for a lock, or for a
+    connection because all are taken, must not keep keys from being looked at.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Directory:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read, self._stamp, self._clock = read, stamp, clock
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="directory")
+        self._thread = ThreadPoolExecutor(1, "directory", own_connection)
         self._snapshot: Snapshot | None = None
         self._seen = float("-inf")
         self._looking: asyncio.Task[None] | None = None
