@@ -52,8 +52,11 @@ class OwnConnection(DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
         """Connect, past the pool."""
-        self.isolation_level = IsolationLevel.READ_COMMITTED
-        return Connection.connect(**conn_params)
+        made = Connection.connect(**conn_params)
+        # By default each question of a transaction sees what was committed until then.
+        made.isolation_level = self.isolation_level = IsolationLevel.REPEATABLE_READ
+        made.read_only = True
+        return made
 
 
 def share_connections() -> None:
