@@ -41,6 +41,7 @@ class AudioView(ApiView):
         if card.task not in tasks:
             message = f"The model `{card.id}` is for {card.task}, not for {' or '.join(tasks)}."
             raise UnsupportedParameter(message, "model")
+        self.model = card.id
         return TaskRequest(
             model=card.id,
             task=card.task,
@@ -48,6 +49,7 @@ class AudioView(ApiView):
             parameters=given,
             account=self.caller.account,
             weight=self.caller.weight_for(card.id),
+            queue_places=self.caller.queue_places(card.id),
             request_id=self.request_id,
         )
 
