@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,8 @@ from inference.store import Store
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 2
+# Of what has not begun nobody can say when it is there; before long somebody can.
+UNKNOWN_SECONDS = 5
 # What the child needs to know of its surroundings; nothing of this server's secrets but HF_TOKEN.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 PASSED_ON = (
@@ -125,7 +128,7 @@ class Downloads:
         of a model would refuse with.
         """
         if request is not None:
-            self._check_places(request.account)
+            self._check_places(request)
         flight = self.flights.get(card.id) or self._begin(card, parcel)
         if request is None:
             flight.wished = True
@@ -158,13 +161,23 @@ class Downloads:
         """What a request waits for."""
         return next((f for f in self.flights.values() if request_id in f.waiting), None)
 
-    def _check_places(self, account: str) -> None:
-        waiting = [who for flight in self.flights.values() for who, _ in flight.waiting.values()]
-        if len(waiting) >= self._limits.queue:
-            raise QueueFull("The server's queue is full. Try again later.")
-        most = self._limits.account_queue
-        if waiting.count(account) >= most:
-            raise AccountQueueFull(f"You have {most} requests waiting; that is the limit.")
+    def _check_places(self, request: Question) -> None:
+        waited = [(who, f) for f in self.flights.values() for who, _ in f.waiting.values()]
+        if len(waited) >= self._limits.queue:
+            message = "The server's queue is full. Try again later."
+            raise QueueFull(message, self._free_in(flight for _, flight in waited))
+        places = request.queue_places
+        most = self._limits.account_queue if places is None else places
+        own = [flight for who, flight in waited if who == request.account]
+        if len(own) >= most:
+            message = f"You have {most} requests waiting; that is the limit."
+            raise AccountQueueFull(message, self._free_in(own), most)
+
+    def _free_in(self, flights: Iterable[Flight]) -> int:
+        """Whole seconds until the first of these is there, and whoever waits for it goes on."""
+        found = (flight.eta(self._clock()) for flight in flights)
+        known = [eta for eta in found if eta is not None]
+        return math.ceil(min(known)) if known else UNKNOWN_SECONDS
 
     def _begin(self, card: ModelCard, parcel: Parcel) -> Flight:
         flight = Flight(card.id, parcel, self._clock())

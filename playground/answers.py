@@ -304,6 +304,7 @@ class Replies:
     def check_room(self, owner: Owner) -> None:
         """Raise AccountQueueFull when a page has as many answers running as it may."""
         if sum(not reply.ended for reply in self.of(owner)) >= MAX_REPLIES:
+            # When is not told: how long an answer gets nobody knows, and a frame has no headers.
             raise errors.AccountQueueFull(f"This page has {MAX_REPLIES} answers running already.")
 
     def start(self, asked: Asked, work: Callable[[Reply], Coroutine[Any, Any, None]]) -> Reply:

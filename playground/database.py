@@ -39,6 +39,22 @@ def share_connections() -> None:
         postgres.share_connections()
 
 
+def own_connection() -> None:
+    """Give the calling thread a connection of its own, which no other work can take or keep.
+
+    A transaction on it only reads, and sees one state of the database however many its questions.
+    """
+    if connections["default"].vendor == "postgresql":
+        from playground import postgres
+
+        connections["default"] = postgres.own_connection()
+        return
+    own = connections["default"].copy()
+    # SQLite gives every transaction one state; this one is not to wait until nobody writes.
+    own.settings_dict["OPTIONS"]["transaction_mode"] = "DEFERRED"
+    connections["default"] = own
+
+
 def close_connections() -> None:
     """At the end of the process: a pool has threads, which do not end by themselves."""
     connections.close_all()

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from twisted.internet.protocol import Protocol
 
-from playground.accounts.identity import is_among
+from playground.accounts.identity import Customer, customer_of, is_among
 
 # Of an answer that its client does not read the operating system keeps twice so much (and the
 # transport one piece of 64 KiB): enough for a stream of tokens on any line, a part of what Linux
@@ -133,28 +133,30 @@ class Alarm:
 
 
 class Doors:
-    """How many connections are open, in all and from each address."""
+    """How many connections are open, in all and from each customer's addresses."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._open: Counter[str] = Counter()
+        self._open: Counter[Customer | None] = Counter()
         self._all = 0
 
     def enter(self, address: str) -> bool:
         """Count a connection; False where there are too many. A proxy's are other people's."""
-        many = self._open[address] >= settings.CONNECTIONS_PER_ADDRESS
+        customer = customer_of(address)
+        many = self._open[customer] >= settings.CONNECTIONS_PER_ADDRESS
         if self._all >= self._most or (many and not is_among(address, settings.TRUSTED_PROXIES)):
             return False
-        self._open[address] += 1
+        self._open[customer] += 1
         self._all += 1
         return True
 
     def leave(self, address: str) -> None:
         """It is closed."""
+        customer = customer_of(address)
         self._all -= 1
-        self._open[address] -= 1
-        if not self._open[address]:
-            del self._open[address]
+        self._open[customer] -= 1
+        if not self._open[customer]:
+            del self._open[customer]
 
 
 class TooMany(Protocol):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
 from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper
+from psycopg import IsolationLevel
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
@@ -23,6 +25,8 @@ CONNECT_SECONDS = 10.0
 RECONNECT_SECONDS = 2.0
 # So many may wait for a connection, each of them in a thread.
 MOST_WAITING = 100
+# Those that are not shared: the directory's.
+OWN_CONNECTIONS = 1
 
 
 class Connection(psycopg.Connection[Any]):
@@ -43,6 +47,18 @@ class Connection(psycopg.Connection[Any]):
             raise
 
 
+class OwnConnection(DatabaseWrapper):
+    """One thread's for as long as that lives: no pool's, and given up in time all the same."""
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
+        """Connect, past the pool."""
+        made = Connection.connect(**conn_params)
+        # By default each question of a transaction sees what was committed until then.
+        made.isolation_level = self.isolation_level = IsolationLevel.REPEATABLE_READ
+        made.read_only = True
+        return made
+
+
 def share_connections() -> None:
     """Give all threads of this process DATABASE_CONNECTIONS in place of one each."""
     connections.close_all()
@@ -54,13 +70,21 @@ def share_connections() -> None:
     options["pool"] = {
         "connection_class": Connection,
         "min_size": 0,
-        "max_size": settings.DATABASE_CONNECTIONS,
+        "max_size": settings.DATABASE_CONNECTIONS - OWN_CONNECTIONS,
         "timeout": CONNECT_SECONDS,
         "max_waiting": MOST_WAITING,
         "reconnect_timeout": RECONNECT_SECONDS,
     }
     # Who is done gives a connection back; the pool looks whether it is sound.
     known["CONN_MAX_AGE"] = 0
+
+
+def own_connection() -> OwnConnection:
+    """One that is never given back."""
+    known = deepcopy(connections.settings["default"])
+    known["OPTIONS"].pop("pool", None)
+    known["CONN_MAX_AGE"] = None
+    return OwnConnection(known, "default")
 
 
 def close_pool() -> None:

@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.functional import SimpleLazyObject
 
-from playground.accounts.identity import client_address
+from playground.accounts.identity import client_address, customer_of
 from playground.accounts.models import Invitation
 
 # The token of a sign-up link that was followed, in the visitor's session.
@@ -22,9 +22,14 @@ INVITED = "invitation"
 
 
 def client_ip(request: HttpRequest, *args: Any) -> str:
-    """Whose failed attempts are counted together: the address, through trusted proxies only."""
+    """Whose failed attempts are counted together: the address, through trusted proxies only.
+
+    For a customer's network it is the first one: what is counted is kept as an address.
+    """
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
-    return client_address(request.META.get("REMOTE_ADDR", ""), forwarded, settings.TRUSTED_PROXIES)
+    peer = request.META.get("REMOTE_ADDR", "")
+    found = customer_of(client_address(peer, forwarded, settings.TRUSTED_PROXIES))
+    return str(getattr(found, "network_address", found) or "")
 
 
 def invited(request: HttpRequest) -> Invitation | None:

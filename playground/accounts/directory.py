@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from playground.database import give_back
+from playground.database import give_back, own_connection
 from playground.errors import DatabaseUnavailable
 
 from .access import UNBOUND, Caller
@@ -38,8 +38,8 @@ class Directory:
 
     A look is one question, whether anything has changed; only if so everything is read. All who
     need one at the same time share it, wrong keys too, so that a flood of them costs little. The
-    database has a thread of its own here: one that hangs, or a page that waits for a lock, must not
-    keep keys from being looked at.
+    database has a thread and a connection of its own here: pages that wait for a lock, or for a
+    connection because all are taken, must not keep keys from being looked at.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Directory:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read, self._stamp, self._clock = read, stamp, clock
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="directory")
+        self._thread = ThreadPoolExecutor(1, "directory", own_connection)
         self._snapshot: Snapshot | None = None
         self._seen = float("-inf")
         self._looking: asyncio.Task[None] | None = None
@@ -132,7 +132,8 @@ class Directory:
         known = self._snapshot
         try:
             found = await loop.run_in_executor(self._thread, self._ask, known)
-        except (DatabaseError, InterfaceError) as error:
+        except Exception as error:
+            # Whatever it was, nothing new is known: old knowledge must not pass for fresh.
             self._away = True
             self._say(error)
             return
@@ -171,18 +172,24 @@ class Directory:
 
     async def _keep_looking(self) -> None:
         while True:
-            await self._begin_look()
+            # However it ends: if nobody looked any more, whoever was shut out would stay inside.
+            await asyncio.wait({self._begin_look()})
             await asyncio.sleep(LOOK_SECONDS)
 
     def _tell(self) -> None:
         for listener in self._listeners.copy():
-            listener()
+            try:
+                listener()
+            except Exception:
+                # The others have people to send away too.
+                logger.exception("A change of keys or people was not followed")
 
     def _say(self, error: Exception) -> None:
-        """Once a minute is enough for a state that lasts."""
+        """Once a minute is enough for a state that lasts. What is no outage is ours to mend."""
         if self._clock() - self._said >= REPEAT_SECONDS:
             self._said = self._clock()
-            logger.error("Keys and people cannot be read: %s", error)
+            trace = None if isinstance(error, DatabaseError | InterfaceError) else error
+            logger.error("Keys and people cannot be read: %s", error, exc_info=trace)
 
 
 def _expired(caller: Caller) -> bool:

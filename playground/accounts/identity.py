@@ -12,6 +12,9 @@ from functools import lru_cache
 
 # Whose account it was nobody knows any more.
 GONE = "deleted"
+Customer = ipaddress.IPv4Address | ipaddress.IPv6Network
+# Of an IPv6 address that stands for an IPv4 one, what comes before that.
+MAPPED_BITS = 96
 
 
 def user_account(user_id: int) -> str:
@@ -25,14 +28,19 @@ def group_account(group_id: int) -> str:
 
 
 def address_account(address: str) -> str:
-    """The account of an address. One IPv6 customer owns a whole /64, so that counts as one."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return "ip:unknown"
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
-        return f"ip:{ipaddress.ip_network((parsed, 64), strict=False)}"
-    return f"ip:{getattr(parsed, 'ipv4_mapped', None) or parsed}"
+    """The account of an address."""
+    return f"ip:{customer_of(address) or 'unknown'}"
+
+
+def customer_of(address: str) -> Customer | None:
+    """Who has an address: one IPv6 customer owns a whole /64, so that counts as one.
+
+    None for a text that is no address.
+    """
+    parsed = _parsed(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return ipaddress.IPv6Network((parsed, 64), strict=False)
+    return parsed
 
 
 def client_address(peer: str, forwarded_for: str, trusted: Collection[str]) -> str:
@@ -51,8 +59,23 @@ def is_among(address: str, networks: Collection[str]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_among(address: str, networks: tuple[str, ...]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in _network(each) for each in networks)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address, if it is one. One who listens for both kinds gets IPv4 as `::ffff:192.0.2.1`."""
     try:
-        parsed = ipaddress.ip_address(address)
+        found = ipaddress.ip_address(address)
     except ValueError:
-        return False
-    return any(parsed in ipaddress.ip_network(each, strict=False) for each in networks)
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """The same for what operators write."""
+    found = ipaddress.ip_network(text, strict=False)
+    mapped = getattr(found.network_address, "ipv4_mapped", None)
+    if mapped is None or found.prefixlen < MAPPED_BITS:
+        return found
+    return ipaddress.IPv4Network((mapped, found.prefixlen - MAPPED_BITS))

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model, Q
 from django.utils import timezone
 
@@ -83,8 +83,12 @@ def _counts(
     return f"SELECT {name}, {counts}, {texts} FROM {table}" + (f" WHERE {where}" if where else "")
 
 
+@transaction.atomic
 def read_snapshot() -> Snapshot:
-    """Everything. The stamp comes first: what changes meanwhile is seen at the next look."""
+    """Everything, as it is at one moment where the connection is of `database.own_connection`.
+
+    The stamp comes first: what changes meanwhile is seen at the next look.
+    """
     stamp = read_stamp()
     people = get_user_model()._default_manager.filter(is_active=True)
     active = frozenset(people.values_list("pk", flat=True))

@@ -27,7 +27,9 @@ from playground.logs import REQUEST_ID
 from playground.metrics.counts import counts
 
 from .authentication import KeyAuthentication
+from .body import unhurried
 from .errors import error_response
+from .places import Ask
 
 QUEUE_SECONDS = "x-llms-queue-seconds"
 PLACEMENT = "x-llms-placement"
@@ -101,6 +103,11 @@ class ApiView(APIView):
     def meter(self, model: str, requests: Sequence[Question], n: int = 1) -> Meter:
         """What counts the cost of this request, once it asks a model, and holds it to limits."""
         return counted(self.caller, model, self.kind, requests, self.request_id, n)
+
+    async def ask(self, request: HttpRequest) -> Ask:
+        """What a place may be kept for, once it is known which model is asked."""
+        limit = self.caller.queue_places(self.model)
+        return await unhurried(request, lambda: Ask.of(self.caller.account, request, limit))
 
     async def found(self, name: str | None) -> ModelCard:
         """The same; an id of the Hub becomes a card where this caller may do that."""

@@ -34,18 +34,22 @@ LONGEST_RETRY_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Who asks for what: two that are equal may have each other's answer."""
+    """Who asks for what: two that are equal may have each other's answer.
+
+    The account may keep `limit` places; None: as many as anybody.
+    """
 
     account: str
     path: str
     digest: bytes
     size: int
+    limit: int | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, account: str, request: HttpRequest) -> Ask:
+    def of(cls, account: str, request: HttpRequest, limit: int | None) -> Ask:
         """The account's request, whose body has been read."""
         body = request.body
-        return cls(account, request.path.rstrip("/"), sha256(body).digest(), len(body))
+        return cls(account, request.path.rstrip("/"), sha256(body).digest(), len(body), limit)
 
 
 @dataclass(eq=False, slots=True)
@@ -73,6 +77,16 @@ class Place:
         service = get_service()
         found = [w for each in self.request_ids if (w := service.waiting(each)) is not None]
         return max(found, key=lambda w: w.position, default=None)
+
+    @property
+    def free_in(self) -> float:
+        """Seconds until it is kept no more: its client comes when its turn has come, or too late.
+
+        A client whose answer is there comes at any time, so nothing but the end is known then.
+        """
+        left = self.expiry.when() - asyncio.get_running_loop().time() if self.expiry else 0.0
+        waiting = self.waiting()
+        return left if waiting is None or waiting.eta is None else min(left, waiting.eta)
 
     async def give_up(self) -> None:
         """Stop it: out of the queue, or off the engine."""
@@ -148,14 +162,16 @@ class Places:
 
     def _check_room(self, place: Place) -> None:
         if not self._open:
+            # When the next one is up is not for this one to know.
             raise ShuttingDown("The server is shutting down.", 10)
-        limit, account = settings.ACCOUNT_QUEUE_LIMIT, place.ask.account
-        if sum(each.ask.account == account for each in self._all()) >= limit:
-            raise AccountQueueFull(
-                f"You have {limit} places that are kept; that is the limit.", 60, limit
-            )
+        kept, ask = self._all(), place.ask
+        limit = settings.ACCOUNT_QUEUE_LIMIT if ask.limit is None else ask.limit
+        own = [each for each in kept if each.ask.account == ask.account]
+        if len(own) >= limit:
+            message = f"You have {limit} places that are kept; that is the limit."
+            raise AccountQueueFull(message, _free_in(own), limit)
         if self._bytes() + place.size > MAX_KEPT_BYTES:
-            raise QueueFull("The server keeps as many places as it can.", 60)
+            raise QueueFull("The server keeps as many places as it can.", _free_in(kept))
 
     def _finished(self, place: Place) -> None:
         """It may be larger now than it was: an answer for which there is no room is dropped."""
@@ -219,6 +235,12 @@ async def _done_in(place: Place, seconds: float) -> bool:
 def _wake(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
+
+
+def _free_in(kept: Sequence[Place]) -> int:
+    """Whole seconds until one of these is free: about when the oldest is."""
+    oldest = min(kept, key=lambda place: place.began, default=None)
+    return math.ceil(oldest.free_in if oldest else LONGEST_RETRY_SECONDS)
 
 
 def _come_back(waiting: Waiting, waited: float) -> ModelQueued:

@@ -23,7 +23,7 @@ from .base import ApiView, placed, queued
 from .body import read_body, unhurried
 from .errors import json_bytes, json_response
 from .pictures import bring
-from .places import Ask, places
+from .places import places
 from .serializers import (
     BodySerializer,
     DetokenizeSerializer,
@@ -64,7 +64,7 @@ class TaskView(ApiView):
         )
         question = await bring(question)
         task = dataclasses.replace(task, question=question)
-        ask = await unhurried(request, lambda: Ask.of(self.caller.account, request))
+        ask = await self.ask(request)
         return await places.answer(ask, [self.request_id], lambda: self.work(service, task))
 
     async def work(self, service: InferenceService, task: Task) -> HttpResponse:

@@ -25,7 +25,7 @@ from .choices import collect
 from .errors import json_response
 from .parameters import described_parameters, supported_parameters
 from .pictures import bring
-from .places import Ask, places
+from .places import places
 from .serializers import Call, ChatCompletionSerializer, CompletionSerializer
 from .shapes import ChatShape, CompletionShape, Shape
 from .streaming import event_stream
@@ -56,7 +56,7 @@ class GenerateView(ApiView):
         meter = self.meter(call.model, call.requests, shape.candidates)
         if call.stream:
             return await event_stream(service, call, shape, self.request_id, meter)
-        asked = await unhurried(request, lambda: Ask.of(self.caller.account, request))
+        asked = await self.ask(request)
         ids = [each.request_id for each in call.requests]
         return await places.answer(asked, ids, lambda: whole(service, call, shape, meter))
 

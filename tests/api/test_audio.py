@@ -11,7 +11,10 @@ import pytest
 import soundfile
 from openai import BadRequestError, OpenAI
 
+from inference import ModelCard
+from playground.accounts.access import Caller, Limits, Terms
 from playground.api.audio import formats
+from playground.api.audio.views import SPEAKING, SpeechView
 from tests import tiny_tasks
 from tests.api.described import component, whole
 from tests.conftest import MakeServer
@@ -119,6 +122,22 @@ def test_each_field_is_checked(http: httpx.Client, path: str, form: dict, param:
     answer = http.post(f"/v1/audio/{path}", **form)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
+
+
+async def test_a_groups_terms_hold_for_sounds_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = ModelCard("speaker", "speaker", task="text-to-speech")
+
+    async def found(name: str) -> ModelCard:
+        return card
+
+    view = SpeechView()
+    view.request_id = "one"
+    view.caller = Caller("user:1", 1, terms=(Terms(weight=3.0, each=Limits(queue_places=2)),))
+    monkeypatch.setattr(view, "found", found)
+    question = await view.question("speaker", SPEAKING, "hello", {})
+    assert (question.queue_places, question.weight) == (2, 3.0)
+    # By which its answers tell what is left.
+    assert view.model == "speaker"
 
 
 @pytest.mark.parametrize("path", ["transcriptions", "translations", "speech"])

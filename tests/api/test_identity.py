@@ -20,6 +20,11 @@ PROXY, INNER, CLIENT, LIAR = "10.0.0.1", "10.0.0.2", "203.0.113.7", "198.51.100.
         (PROXY, f"{LIAR}, {CLIENT}, {INNER}", (PROXY, INNER), CLIENT),
         (PROXY, f"{CLIENT}, {INNER}", ("10.0.0.0/8",), CLIENT),
         (PROXY, "", (PROXY,), PROXY),
+        (f"::ffff:{PROXY}", CLIENT, (PROXY,), CLIENT),
+        (f"::ffff:{PROXY}", f"{CLIENT}, ::ffff:{INNER}", ("10.0.0.0/8",), CLIENT),
+        (PROXY, CLIENT, (f"::ffff:{PROXY}",), CLIENT),
+        (f"::ffff:{PROXY}", CLIENT, ("::ffff:10.0.0.0/104",), CLIENT),
+        (f"::ffff:{PROXY}", CLIENT, ("::/0",), f"::ffff:{PROXY}"),
         ("", "", (PROXY,), ""),
     ],
 )

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import httpx
 import psycopg
@@ -218,6 +218,45 @@ def test_pages_of_a_crowd_share_few_connections(house: RunningServer, key: str) 
         watcher.join()
     assert said == {200: 60}
     assert 1 <= most <= CONNECTIONS
+
+
+@contextmanager
+def pages_take_all_connections(house: RunningServer) -> Iterator[None]:
+    """A crowd loads a page that waits for a lock, over and over."""
+    cookies = {"sessionid": house.shell(SIGN_IN.format(user="known"))}
+    done = threading.Event()
+
+    def load_pages() -> None:
+        with httpx.Client(base_url=house.url, cookies=cookies, timeout=60) as client:
+            while not done.is_set():
+                assert client.get("/usage").status_code in (200, 503)
+
+    sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with closing(connected(house)) as database, ThreadPoolExecutor(5 * CONNECTIONS) as pool:
+        database.execute("BEGIN")
+        database.execute("LOCK TABLE accounts_usagesum IN ACCESS EXCLUSIVE MODE")
+        people = [pool.submit(load_pages) for _ in range(5 * CONNECTIONS)]
+        try:
+            wait_until(lambda: database.execute(sql).fetchone()[0] >= CONNECTIONS - 1, 20)
+            yield
+        finally:
+            done.set()
+            database.execute("ROLLBACK")
+    for each in people:
+        each.result()
+
+
+def test_pages_that_take_all_connections_keep_no_revoked_key_alive(house: RunningServer) -> None:
+    headers = {"authorization": f"Bearer {make_key(house, 'leaving', 'known')}"}
+    with httpx.Client(base_url=house.url, timeout=30) as client:
+        assert client.get("/v1/models", headers=headers).status_code == 200
+        with pages_take_all_connections(house):
+            # One that nobody knows is looked for there and then.
+            assert client.get("/v1/models", headers=UNKNOWN).status_code == 401
+            with closing(connected(house)) as database:
+                revoke = "UPDATE accounts_apikey SET revoked = now() WHERE name = 'leaving'"
+                assert database.execute(revoke).rowcount == 1
+            wait_until(lambda: client.get("/v1/models", headers=headers).status_code == 401, 5)
 
 
 def test_what_is_asked_of_a_database_that_waits_for_a_lock_ends_in_time(

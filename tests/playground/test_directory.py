@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -30,6 +32,7 @@ class Table:
         self.keys = {digest_of(KEY): ALICE}
         self.version = 0
         self.down = False
+        self.failure: Exception = OperationalError("database is locked")
         self.looks = 0
         self.reads = 0
         self.hang = threading.Event()
@@ -41,7 +44,7 @@ class Table:
         self.looks += 1
         self.hang.wait(10)
         if self.down:
-            raise OperationalError("database is locked")
+            raise self.failure
         return (self.version,)
 
     def read(self) -> Snapshot:
@@ -108,9 +111,12 @@ async def test_an_expired_key_is_dead_at_once(table: Table, hours: int) -> None:
     assert table.directory.still_in(caller) is (hours > 0)
 
 
-async def test_known_keys_outlive_a_minute_without_database(table: Table) -> None:
+@pytest.mark.parametrize("failure", [OperationalError("database is locked"), KeyError(7)])
+async def test_known_keys_outlive_a_minute_without_database(
+    table: Table, failure: Exception
+) -> None:
     await table.directory.by_key(KEY)
-    table.down = True
+    table.down, table.failure = True, failure
     for _ in range(5):
         table.now += 11.9
         assert await table.directory.by_key(KEY) == ALICE
@@ -127,6 +133,61 @@ async def test_unknown_keys_wait_for_the_database(table: Table) -> None:
         await table.directory.by_key(OTHER)
     table.down = False
     assert await table.directory.by_key(OTHER) is None
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server looks all the time."""
+    monkeypatch.setattr("playground.accounts.directory.LOOK_SECONDS", 0.001)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for a state."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_a_failure_that_nobody_foresaw_ends_no_looking(
+    table: Table, often: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    await table.directory.by_key(KEY)
+    table.down, table.failure = True, KeyError(7)
+    table.directory.start()
+    try:
+        looks = table.looks
+        await until(lambda: table.looks > looks + 3)
+        with pytest.raises(DatabaseUnavailable):
+            await table.directory.by_key(OTHER)
+        table.down = False
+        table.change()
+        # Nobody asks, and it is seen all the same.
+        await until(lambda: not table.directory.still_in(ALICE))
+    finally:
+        table.directory.stop()
+    [said] = caplog.records
+    assert said.levelname == "ERROR" and said.exc_info and said.exc_info[0] is KeyError
+
+
+async def test_a_listener_that_fails_keeps_no_other_from_hearing(
+    table: Table, often: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[int] = []
+
+    def fail() -> None:
+        heard.append(-1)
+        raise RuntimeError("broken")
+
+    table.directory.listen(fail)
+    table.directory.listen(lambda: heard.append(table.version))
+    table.directory.start()
+    try:
+        await until(lambda: sorted(heard) == [-1, 0])
+        table.change()
+        await until(lambda: sorted(heard) == [-1, -1, 0, 1])
+    finally:
+        table.directory.stop()
+    assert [said.levelname for said in caplog.records] == ["ERROR", "ERROR"]
 
 
 async def test_a_database_that_hangs_holds_known_keys_up_once(

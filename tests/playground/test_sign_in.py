@@ -82,6 +82,21 @@ def test_too_many_wrong_passwords_lock_and_unknown_people_look_the_same(
     assert log_in(elsewhere, "alice", PASSWORD).headers["location"] == "/"
 
 
+@pytest.mark.parametrize(
+    ("customer", "elsewhere"),
+    [("2001:db8:1:2::{:x}", "2001:db8:1:3::1"), ("::ffff:198.51.100.7", "198.51.100.8")],
+)
+def test_a_lock_holds_for_all_addresses_of_a_customer(
+    settings: Any, customer: str, elsewhere: str
+) -> None:
+    User.objects.create_user("alice", password=PASSWORD)
+    for i in range(settings.LOGIN_FAILURES):
+        log_in(Client(REMOTE_ADDR=customer.format(i)), "alice", f"wrong-{i}")
+    again = customer.removeprefix("::ffff:").format(0xFFFF)
+    assert log_in(Client(REMOTE_ADDR=again), "alice", PASSWORD).status_code == 429
+    assert log_in(Client(REMOTE_ADDR=elsewhere), "alice", PASSWORD).status_code == 302
+
+
 def shape(response: HttpResponse, name: str) -> str:
     """The page, but for the name that was typed and the form's token."""
     text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", response.content.decode())

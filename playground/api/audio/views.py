@@ -15,7 +15,7 @@ from playground.accounts.usage import metered
 
 from ..base import ApiView, placed, queued
 from ..body import unhurried
-from ..places import Ask, places
+from ..places import places
 from ..views import notes
 from . import formats
 from .forms import heard, spoken
@@ -30,7 +30,7 @@ class AudioView(ApiView):
         self, request: HttpRequest, question: TaskRequest, told: Callable[[Any], HttpResponse]
     ) -> HttpResponse:
         """The answer, once it is there; or a kept place in the queue."""
-        ask = await unhurried(request, lambda: Ask.of(self.caller.account, request))
+        ask = await self.ask(request)
         return await places.answer(ask, [self.request_id], lambda: self._work(question, told))
 
     async def question(
@@ -41,6 +41,7 @@ class AudioView(ApiView):
         if card.task not in tasks:
             message = f"The model `{card.id}` is for {card.task}, not for {' or '.join(tasks)}."
             raise UnsupportedParameter(message, "model")
+        self.model = card.id
         return TaskRequest(
             model=card.id,
             task=card.task,
@@ -48,6 +49,7 @@ class AudioView(ApiView):
             parameters=given,
             account=self.caller.account,
             weight=self.caller.weight_for(card.id),
+            queue_places=self.caller.queue_places(card.id),
             request_id=self.request_id,
         )
 

@@ -17,7 +17,7 @@ from playground.accounts.usage import metered
 from ..base import ApiView, placed, queued
 from ..body import unhurried
 from ..errors import json_response
-from ..places import Ask, places
+from ..places import places
 from ..streaming import event_stream
 from ..views import ChatCompletionsView, UnknownView, notes, whole
 from . import answers, reading, vectors
@@ -47,7 +47,7 @@ class ModelView(HubView):
         if card.task == "text-generation":
             return await self.text(service, card, request)
         question = await self.question(request, card, model)
-        asked = await unhurried(request, lambda: Ask.of(self.caller.account, request))
+        asked = await self.ask(request)
         accept = request.META.get("HTTP_ACCEPT", "")
         return await places.answer(
             asked, [self.request_id], lambda: self.work(service, question, accept)
@@ -119,7 +119,7 @@ class ModelView(HubView):
         meter = self.meter(card.id, [question])
         if call.stream:
             return await event_stream(service, call, shape, self.request_id, meter)
-        asked = await unhurried(request, lambda: Ask.of(self.caller.account, request))
+        asked = await self.ask(request)
         return await places.answer(
             asked, [question.request_id], lambda: whole(service, call, shape, meter)
         )

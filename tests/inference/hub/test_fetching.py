@@ -7,20 +7,24 @@ import os
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import Client
 
 from inference.catalogue import Catalogue, ModelCard
-from inference.downloads import Flight, Parcel
+from inference.downloads import UNKNOWN_SECONDS, Downloads, Flight, Limits, Parcel
 from inference.errors import (
+    AccountQueueFull,
     ModelUnavailable,
+    QueueFull,
+    Refused,
     StorageFull,
 )
 from inference.fetch import PIECE_BYTES
 from inference.models import CatalogueRow
 from inference.service import InferenceService
-from inference.store import COMPLETE
+from inference.store import COMPLETE, Store
 from tests.hub import WEIGHTS, Hub, brought, repo
 from tests.inference.test_service import ask, until
 
@@ -50,6 +54,34 @@ async def test_two_who_ask_at_once_fetch_once(service: InferenceService, hub: Hu
     assert folder is not None and service.library.source(card) == str(folder)
     assert (folder / WEIGHTS).read_bytes() == made.files[WEIGHTS]
     assert not (folder / "README.md").exists()
+
+
+@pytest.mark.parametrize(("there", "seconds"), [(600, 67), (0, UNKNOWN_SECONDS), (1, 120)])
+@pytest.mark.parametrize(
+    ("asked", "limits", "refusal"),
+    [
+        ({"queue_places": 1}, Limits(9, 9, 60), AccountQueueFull),
+        ({"queue_places": None}, Limits(9, 1, 60), AccountQueueFull),
+        ({"account": "bob"}, Limits(1, 9, 60), QueueFull),
+    ],
+)
+async def test_who_may_not_wait_for_a_download_hears_when_one_is_there(
+    tmp_path: Path,
+    asked: dict[str, Any],
+    limits: Limits,
+    refusal: type[Refused],
+    there: int,
+    seconds: int,
+) -> None:
+    downloads = Downloads(Store(tmp_path, 0), "", limits, lambda: 100.0, set)
+    parcel = Parcel("a", "c0ffee", {WEIGHTS: 1000})
+    flight = Flight("a", parcel, 0.0, bytes=there, waiting={"other": ("anonymous", 0.0)})
+    downloads.flights["a"] = flight
+    question = replace(ask("a"), **asked)
+    with pytest.raises(refusal) as caught:
+        await downloads.bring(ModelCard("a", "a"), parcel, question)
+    assert caught.value.retry_after == seconds
+    assert getattr(caught.value, "limit", 1) == 1
 
 
 async def test_what_was_cut_goes_on_where_it_was(service: InferenceService, hub: Hub) -> None:
