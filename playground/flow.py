@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from twisted.internet import main
 from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Server as Transport
 
 from playground.accounts.identity import is_among
 
@@ -23,6 +25,20 @@ SEND_BUFFER_BYTES = 256 * 1024
 LOOKS = 20
 # Files that are not connections: the database, pipes to engines, files that are served.
 OTHER_FILES = 256
+
+
+class Connection(Transport):
+    """A connection that is lost as soon as its client has reset it, whatever it sent before.
+
+    Of a socket with an error uvloop tells once and never again. Twisted would read the bytes that
+    came before the reset, wait for more, and keep the connection and its request for ever.
+    """
+
+    def doRead(self) -> Any:
+        """Look for the error first: who is gone needs no answer to its last words."""
+        if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return main.CONNECTION_LOST
+        return super().doRead()
 
 
 class Outlet:
