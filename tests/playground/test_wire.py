@@ -98,6 +98,23 @@ def test_the_last_events_of_a_stream_come_together(server: RunningServer) -> Non
     assert end == ""
 
 
+def test_a_refusal_goes_along_with_the_answer_before_it(server: RunningServer) -> None:
+    """It was asked for while that was streamed, and is given as soon as that ends."""
+    body = {"model": "echo-slow", "stream": True, "messages": [{"role": "user", "content": "a b"}]}
+    data = json.dumps(body).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+    bad = b"GET /healthz HTTP/1.1\r\nHost: x\x0by\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    received = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
+        line.sendall(head.encode() + data + bad + last)
+        while piece := line.recv(2**16):
+            received += piece
+    answers = received.split(b"HTTP/1.1 ")[1:]
+    assert [each[:3] for each in answers] == [b"200", b"400", b"200"]
+    assert said(answers[0]) == "0:a 1:b "
+
+
 def chunks_of(received: bytes) -> list[str]:
     """The body of a chunked answer as it came over the line."""
     rest = received.partition(b"\r\n\r\n")[2]

@@ -98,3 +98,23 @@ def test_a_whole_answer_is_one_write() -> None:
     answer.handle_reply(body(b"ok", more=False))
     assert line.writes == [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: test\r\n\r\nok"]
     assert answer.finished and not line.wait_for_the_loop
+
+
+def test_an_end_that_begins_the_next_answer_takes_it_along() -> None:
+    """Asked for meanwhile, and answered on the spot."""
+    line = Line()
+    answer, following = request(line), request(line)
+
+    def answer_next(done: Request) -> None:
+        following.handle_reply(start([(b"Content-Length", b"2")]))
+        following.handle_reply(body(b"ok", more=False))
+
+    answer.channel.requestDone = answer_next
+    answer.handle_reply(start(HEADERS))
+    answer.handle_reply(body(b"one", more=True))
+    answer.handle_reply(body(b"end", more=False))
+    assert line.writes == [
+        HEAD + b"3\r\none\r\n",
+        b"3\r\nend\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: test\r\n\r\nok",
+    ]
+    assert following.finished and not line.wait_for_the_loop
