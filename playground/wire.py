@@ -193,7 +193,7 @@ class Request(WebRequest):
         elif more and self.startedWriting:
             self.pipe(message["body"])
             return
-        with at_once(self.channel.transport):
+        with at_once(self.channel):
             super().handle_reply(message)
 
     def _begin_stream(self, head: dict[str, Any], piece: bytes) -> None:
@@ -207,7 +207,7 @@ class Request(WebRequest):
 
     def _write_whole(self, head: dict[str, Any], body: bytes) -> None:
         """Head and body in one write."""
-        with at_once(self.channel.transport):
+        with at_once(self.channel):
             self.channel.write(b"".join([*self._lines(head), b"\r\n", body]))
             self.finish()
 
@@ -280,13 +280,21 @@ class Channel(HTTPChannel):
         super().connectionLost(reason)
         self.factory.doors.leave(self.transport.getPeer().host)
 
+    def timeoutConnection(self) -> None:
+        """Idle is who has been sent everything. How slow others may be is the outlet's matter."""
+        if self.outlet.watched:
+            self.setTimeout(self.timeOut)
+        else:
+            super().timeoutConnection()
+
     def pauseProducing(self) -> None:
         """The client does not take what is written."""
         super().pauseProducing()
         self.outlet.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """It took all of it."""
+        """It took all of it, and is idle from now on."""
+        self.resetTimeout()
         super().resumeProducing()
         self.outlet.resumeProducing()
 
@@ -353,6 +361,7 @@ class Factory(HTTPFactory):
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
+        self.timeOut = settings.CONNECTION_IDLE_SECONDS
         self.doors = Doors(most_connections())
 
     def log(self, request: Any) -> None:
@@ -364,4 +373,5 @@ class Factory(HTTPFactory):
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = Request
         protocol.callLater = Alarm
+        protocol.abortTimeout = settings.STALL_SECONDS
         return protocol
