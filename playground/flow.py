@@ -196,15 +196,20 @@ class TooMany(Protocol):
 
 def answer_now(status: int, reason: bytes, message: str, code: str) -> bytes:
     """An error of OpenAI's shape, as a whole answer after which the connection is closed."""
-    kind = "rate_limit_error" if status == 429 else "invalid_request_error"
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    body = json.dumps({"error": error}).encode()
+    body = error_bytes(status, message, code)
     head = (
         b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nConnection: close\r\n"
         b"%bContent-Length: %d\r\n\r\n"
         % (status, reason, b"Retry-After: 10\r\n" if status == 429 else b"", len(body))
     )
     return head + body
+
+
+def error_bytes(status: int, message: str, code: str) -> bytes:
+    """The body of that."""
+    kind = "rate_limit_error" if status == 429 else "invalid_request_error"
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return json.dumps({"error": error}).encode()
 
 
 def most_connections() -> int:
