@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from twisted.internet import main
 from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Server as Transport
 
 from playground.accounts.identity import Customer, customer_of, is_among
 
@@ -19,17 +21,32 @@ from playground.accounts.identity import Customer, customer_of, is_among
 # transport one piece of 64 KiB): enough for a stream of tokens on any line, a part of what Linux
 # would grow it to.
 SEND_BUFFER_BYTES = 256 * 1024
-# How often a full outlet is looked at, in parts of STALL_SECONDS.
+# How often a watched outlet is looked at, in parts of STALL_SECONDS.
 LOOKS = 20
 # Files that are not connections: the database, pipes to engines, files that are served.
 OTHER_FILES = 256
+
+
+class Connection(Transport):
+    """A connection that is lost as soon as its client has reset it, whatever it sent before.
+
+    Of a socket with an error uvloop tells once and never again. Twisted would read the bytes that
+    came before the reset, wait for more, and keep the connection and its request for ever.
+    """
+
+    def doRead(self) -> Any:
+        """Look for the error first: who is gone needs no answer to its last words."""
+        if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return main.CONNECTION_LOST
+        return super().doRead()
 
 
 class Outlet:
     """The way out of a connection. Who writes waits here while its peer does not read.
 
     The transport says when too much is unsent and when it has gone (Twisted's IPushProducer).
-    `stalled` is called once nothing of it was taken for STALL_SECONDS.
+    `stalled` is called once nothing of it was taken for STALL_SECONDS. Nobody waits for the last
+    piece of an answer, and it may be too little for the transport: of that `watch` is told.
     """
 
     __slots__ = ("_left", "_room", "_since", "_stalled", "_timer", "_transport")
@@ -46,6 +63,11 @@ class Outlet:
         """Whether to wait before the next write."""
         return self._room is not None
 
+    @property
+    def watched(self) -> bool:
+        """Whether the peer still has something to take, and will be cut off where it does not."""
+        return self._timer is not None
+
     async def room(self) -> None:
         """Wait until the peer has taken what is unsent, or is gone."""
         while self._room is not None:
@@ -55,8 +77,7 @@ class Outlet:
         """The transport is full."""
         if self._room is None:
             self._room = asyncio.Event()
-            self._left, self._since = unsent(self._transport), asyncio.get_running_loop().time()
-            self._look_later()
+            self.watch()
 
     def resumeProducing(self) -> None:
         """The transport is empty."""
@@ -68,6 +89,13 @@ class Outlet:
     def stopProducing(self) -> None:
         """The connection is lost: nobody waits for it any more."""
         self._open()
+
+    def watch(self) -> None:
+        """See to it that what is unsent is taken, however little it is."""
+        self._left = unsent(self._transport)
+        if self._timer is None:
+            self._since = asyncio.get_running_loop().time()
+            self._look_later()
 
     def _open(self) -> None:
         if self._timer is not None:
@@ -85,11 +113,10 @@ class Outlet:
         now, left = asyncio.get_running_loop().time(), unsent(self._transport)
         if left < self._left:
             self._since = now
-        self._left = left
-        if now - self._since < settings.STALL_SECONDS:
+        self._left, self._timer = left, None
+        if left and now - self._since < settings.STALL_SECONDS:
             self._look_later()
-        else:
-            self._timer = None
+        elif left:
             self._stalled()
 
 
@@ -171,15 +198,20 @@ class TooMany(Protocol):
 
 def answer_now(status: int, reason: bytes, message: str, code: str) -> bytes:
     """An error of OpenAI's shape, as a whole answer after which the connection is closed."""
-    kind = "rate_limit_error" if status == 429 else "invalid_request_error"
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    body = json.dumps({"error": error}).encode()
+    body = error_bytes(status, message, code)
     head = (
         b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nConnection: close\r\n"
         b"%bContent-Length: %d\r\n\r\n"
         % (status, reason, b"Retry-After: 10\r\n" if status == 429 else b"", len(body))
     )
     return head + body
+
+
+def error_bytes(status: int, message: str, code: str) -> bytes:
+    """The body of that."""
+    kind = "rate_limit_error" if status == 429 else "invalid_request_error"
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return json.dumps({"error": error}).encode()
 
 
 def most_connections() -> int:

@@ -73,19 +73,27 @@ def send_now(transport: Any, data: bytes) -> None:
 
 
 @contextmanager
-def at_once(transport: Any) -> Iterator[None]:
+def at_once(channel: Any) -> Iterator[None]:
     """Send what is written meanwhile in one piece and without a turn of the loop.
 
     Head, body and end of an answer are three writes. The first would register the socket with
     epoll, to be called in the next turn, send, and take it out again.
     """
+    transport = channel.transport
+    if "startWriting" in vars(transport):
+        # An answer's end begins the next one, which was asked for meanwhile: it goes along.
+        yield
+        return
     transport.startWriting = _later
     try:
         yield
     finally:
         del transport.startWriting
         trouble = transport.doWrite() if transport.connected else None
-        if trouble or transport.dataBuffer or transport._tempDataBuffer:
+        left = not is_empty(transport)
+        if left:
+            channel.outlet.watch()
+        if left or trouble:
             # A full socket, a lost connection, one to be closed: the reactor's work.
             transport.startWriting()
 

@@ -36,7 +36,7 @@ from playground.accounts.usage import recorder
 from playground.api.places import places
 from playground.asgi import application, is_api
 from playground.database import close_connections, share_connections
-from playground.flow import limit_send_buffer
+from playground.flow import Connection, limit_send_buffer
 from playground.logs import log_request
 from playground.metrics.counts import counts
 from playground.reconcile import Reconciler
@@ -107,6 +107,7 @@ class Server(DaphneServer):
     def listen_success(self, port: Any) -> None:
         """Before the first connection: our own requests and websockets."""
         limit_send_buffer(port.socket)
+        port.transport = Connection
         self.http_factory = Factory(self)
         self.http_factory.doStart()
         set_up(self.ws_factory, self.http_factory.doors)

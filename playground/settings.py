@@ -238,10 +238,12 @@ CORS_ORIGINS = tuple(env.listing("CORS_ORIGINS"))
 MAX_BODY_BYTES = int(env.number("MAX_BODY_BYTES", 20 * 2**20, least=1024))
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 # A request's head has to be here in so long, and so has its body (one that is large has a second
-# more for each 16 KiB that came); who does not read an answer for so long is cut off.
+# more for each 16 KiB that came); who does not read an answer for so long is cut off, and whose
+# connection rests for so long after one has to make another.
 HEAD_SECONDS = env.number("HEAD_SECONDS", 10, least=0.05)
 BODY_SECONDS = env.number("BODY_SECONDS", 20, least=0.05)
 STALL_SECONDS = env.number("STALL_SECONDS", 25, least=0.05)
+CONNECTION_IDLE_SECONDS = env.number("CONNECTION_IDLE_SECONDS", 60, least=0.05)
 CONNECTIONS_PER_ADDRESS = int(env.number("CONNECTIONS_PER_ADDRESS", 2000, least=1))
 # While a request waits, its client hears something at least this often: proxies cut silence.
 KEEPALIVE_SECONDS = env.number("KEEPALIVE_SECONDS", 15, least=0.05)

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
 from twisted.web.http import NO_BODY_CODES, RESPONSES, HTTPChannel
 
-from playground.flow import Alarm, Doors, Outlet, TooMany, answer_now, most_connections
-from playground.outgoing import Pipe, as_chunk, at_once, send_now
-
-# A head whose every byte is visible ASCII or a space in a value, each header on a line of its own.
-PLAIN_HEAD = re.compile(
-    rb"(GET|POST) (/[\x21-\x7e]*) HTTP/1\.1((?:\r\n[A-Za-z0-9-]+:[\x20-\x7e]*){0,100})"
+from playground.flow import (
+    Alarm,
+    Doors,
+    Outlet,
+    TooMany,
+    answer_now,
+    error_bytes,
+    most_connections,
 )
-MAX_PLAIN_HEAD = 8192
-NEVER_PLAIN = {b"transfer-encoding", b"expect", b"upgrade", b"daphne-root-path"}
+from playground.outgoing import Pipe, as_chunk, at_once, send_now
+from playground.plain import Plain, plain_request
+
 TOO_LARGE = "The request body is larger than {} bytes."
 TOO_SLOW = "The request did not come whole in time."
+UNREADABLE = "The request cannot be read: its first line or a header is malformed."
+# Daphne takes their values for ASCII, whatever they are.
+ASCII_HEADERS = (b"daphne-root-path", b"sec-websocket-protocol")
 # Bytes a second: a body that comes faster may take longer than BODY_SECONDS, a large one has to.
 SLOWEST_BODY = 16 * 1024
 # A body of more than this is received in larger pieces: each costs some thirty microseconds.
@@ -138,7 +143,21 @@ class Request(WebRequest):
         """Called by `requestReceived` where it would have parsed the form."""
         if self._content_types:
             self.requestHeaders.setRawHeaders(b"content-type", self._content_types)
+        said = (self.requestHeaders.getRawHeaders(name, []) for name in ASCII_HEADERS)
+        if not all(value.isascii() for values in said for value in values):
+            return self.basic_error(400, b"Bad Request", "Invalid header value")
         return super().process()
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """What Daphne refuses to read is refused as everywhere; it would send a page."""
+        if status != 400:
+            super().basic_error(status, status_text, body)
+            return
+        said = error_bytes(status, body, "invalid_request")
+        length = b"%d" % len(said)
+        headers = [(b"Content-Type", b"application/json"), (b"Content-Length", length)]
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": said})
 
     def connectionLost(self, reason: Any) -> None:
         """The client went away before it had its answer."""
@@ -193,7 +212,7 @@ class Request(WebRequest):
         elif more and self.startedWriting:
             self.pipe(message["body"])
             return
-        with at_once(self.channel.transport):
+        with at_once(self.channel):
             super().handle_reply(message)
 
     def _begin_stream(self, head: dict[str, Any], piece: bytes) -> None:
@@ -207,7 +226,7 @@ class Request(WebRequest):
 
     def _write_whole(self, head: dict[str, Any], body: bytes) -> None:
         """Head and body in one write."""
-        with at_once(self.channel.transport):
+        with at_once(self.channel):
             self.channel.write(b"".join([*self._lines(head), b"\r\n", body]))
             self.finish()
 
@@ -280,13 +299,21 @@ class Channel(HTTPChannel):
         super().connectionLost(reason)
         self.factory.doors.leave(self.transport.getPeer().host)
 
+    def timeoutConnection(self) -> None:
+        """Idle is who has been sent everything. How slow others may be is the outlet's matter."""
+        if self.outlet.watched:
+            self.setTimeout(self.timeOut)
+        else:
+            super().timeoutConnection()
+
     def pauseProducing(self) -> None:
         """The client does not take what is written."""
         super().pauseProducing()
         self.outlet.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """It took all of it."""
+        """It took all of it, and is idle from now on."""
+        self.resetTimeout()
         super().resumeProducing()
         self.outlet.resumeProducing()
 
@@ -294,6 +321,11 @@ class Channel(HTTPChannel):
         """It is gone."""
         self.outlet.stopProducing()
         super().stopProducing()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Twisted's own answer has no body."""
+        self.transport.write(answer_now(400, b"Bad Request", UNREADABLE, "invalid_request"))
+        self.loseConnection()
 
     def _lift(self) -> None:
         if self.deadline is not None:
@@ -319,33 +351,6 @@ class Channel(HTTPChannel):
         self.allContentReceived()
 
 
-class Plain(NamedTuple):
-    """A whole request."""
-
-    method: bytes
-    path: bytes
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-
-
-def plain_request(data: bytes) -> Plain | None:
-    """The request that `data` is, if it is exactly one and could not be read in any other way."""
-    head, end, body = data.partition(b"\r\n\r\n")
-    found = PLAIN_HEAD.fullmatch(head) if end and len(head) <= MAX_PLAIN_HEAD else None
-    if found is None:
-        return None
-    headers = []
-    for line in found[3].split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        headers.append((name.lower(), value.strip(b" ")))
-    names = {name for name, _ in headers}
-    lengths = [value for name, value in headers if name == b"content-length"]
-    # Nothing to choose from, nothing to interpret: "+5", "05" and "5, 5" are Twisted's to judge.
-    if names & NEVER_PLAIN or (lengths or [b"0"]) != [b"%d" % len(body)]:
-        return None
-    return Plain(found[1], found[2], headers, body)
-
-
 class Factory(HTTPFactory):
     """Makes connections whose requests are of our class."""
 
@@ -353,6 +358,7 @@ class Factory(HTTPFactory):
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
+        self.timeOut = settings.CONNECTION_IDLE_SECONDS
         self.doors = Doors(most_connections())
 
     def log(self, request: Any) -> None:
@@ -364,4 +370,5 @@ class Factory(HTTPFactory):
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = Request
         protocol.callLater = Alarm
+        protocol.abortTimeout = settings.STALL_SECONDS
         return protocol

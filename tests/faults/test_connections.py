@@ -19,7 +19,7 @@ from playground.websocket import LAST_WORD_SECONDS
 from tests.api.asking import CHAT, TEXT, error_of, user
 from tests.api.witness import unharmed
 from tests.conftest import MakeServer
-from tests.faults.conftest import BODY, HEAD, SHORT, STALL
+from tests.faults.conftest import BODY, HEAD, IDLE, SHORT, STALL
 from tests.faults.lines import (
     LITTLE,
     close_code,
@@ -110,6 +110,35 @@ def test_a_reader_slower_than_the_model_is_no_stalled_one(hasty: RunningServer) 
         assert time.monotonic() - began > STALL
     said = [each["choices"][0]["delta"].get("content") for each in events_of(heard)]
     assert [each.partition(":")[0] for each in said if each] == [str(i) for i in range(300)]
+
+
+def test_a_slow_reader_of_a_whole_answer_is_not_an_idle_one(hasty: RunningServer) -> None:
+    """It is still reading when a connection that rests would have been closed, and cut off."""
+    with line(hasty, 2**16) as made:
+        made.sendall(post(CHAT, ASKED | {"messages": user(WORD)}))
+        # With the first of its 10 MB all are written.
+        heard = bytearray(made.recv(1))
+        began = time.monotonic()
+        while time.monotonic() - began < IDLE + 2 * STALL:
+            heard += made.recv(16384)
+            time.sleep(0.02)  # the reader's slowness itself
+        head, _, body = heard.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        assert len(body) < length - 2**20, "it is not read as yet"
+        while len(body) < length and (piece := made.recv(2**16)):
+            body += piece
+        assert json.loads(body)["usage"]["completion_tokens"] == TOKENS
+        # It rests from now on.
+        assert seconds_until(made, IDLE + GRACE) > 0.25 * IDLE
+
+
+@pytest.mark.parametrize("more", ["keep-alive", "close"])
+def test_who_reads_nothing_of_a_whole_answer_is_cut_off(hasty: RunningServer, more: str) -> None:
+    with line(hasty, LITTLE) as made:
+        asked = post(CHAT, ASKED | {"messages": user(WORD)})
+        made.sendall(asked.replace(b"\r\n", f"\r\nConnection: {more}\r\n".encode(), 1))
+        made.recv(1)
+        assert 0.8 * STALL < seconds_until(made, STALL + GRACE) < IDLE + STALL
 
 
 # I14

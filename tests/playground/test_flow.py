@@ -1,12 +1,14 @@
-"""Who may open how many connections."""
+"""Who may open how many connections, and who is cut off."""
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from playground.flow import Doors
+from playground.flow import Doors, Outlet
 
 
 def test_a_proxy_of_a_trusted_network_brings_other_peoples(settings: Any) -> None:
@@ -35,3 +37,45 @@ def test_a_customer_of_many_addresses_is_one(
     assert doors.enter(other)
     doors.leave(same)
     assert doors.enter(address) and not doors.enter(same)
+
+
+@pytest.fixture
+def line(settings: Any) -> Any:
+    """A transport with a little unsent, not enough for it to say so."""
+    settings.STALL_SECONDS = 1.0
+    return SimpleNamespace(dataBuffer=b"x" * 10, offset=0, _tempDataLen=0, disconnecting=False)
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+async def test_a_last_piece_that_nobody_takes_is_a_stall(line: Any, taken: int) -> None:
+    cut = asyncio.Event()
+    outlet = Outlet(line, cut.set)
+    outlet.watch()
+    line.offset += taken
+    assert outlet.watched and not outlet.full
+    async with asyncio.timeout(5):
+        await cut.wait()
+    assert not outlet.watched
+
+
+async def test_who_takes_a_little_at_a_time_is_not_cut_off(line: Any) -> None:
+    outlet = Outlet(line, pytest.fail)
+    outlet.watch()
+    began = asyncio.get_running_loop().time()
+    while line.offset < 10:
+        await asyncio.sleep(0.15)  # the reader's slowness itself
+        line.offset += 1
+    async with asyncio.timeout(5):
+        while outlet.watched:
+            await asyncio.sleep(0)
+    assert asyncio.get_running_loop().time() - began > 1.0
+
+
+async def test_a_stalled_reader_gains_no_time_by_more_answers(line: Any) -> None:
+    cut = asyncio.Event()
+    outlet = Outlet(line, cut.set)
+    async with asyncio.timeout(5):
+        while not cut.is_set():
+            outlet.watch()
+            line._tempDataLen += 1
+            await asyncio.sleep(0.01)  # between two answers

@@ -98,6 +98,69 @@ def test_the_last_events_of_a_stream_come_together(server: RunningServer) -> Non
     assert end == ""
 
 
+WEBSOCKET = (
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: \xff"
+)
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/hf/models/echo", "/healthz", "/ws/chat"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Daphne-Root-Path: \xff",
+        b"Accept: a\x0bb",
+        b"Accept: a\x1cb",
+        b"Accept: a\0b",
+        b"Acc@ept: a",
+        b"Acc ept: a",
+        b"nothing",
+        WEBSOCKET,
+    ],
+)
+def test_a_head_that_cannot_be_read_is_400(server: RunningServer, path: str, header: bytes) -> None:
+    before = len(server.log.read_text())
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
+        line.sendall(b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n%b\r\n\r\n" % (path.encode(), header))
+        line.shutdown(socket.SHUT_WR)
+        received = b""
+        while piece := line.recv(2**16):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"\r\ncontent-type: application/json\r\n" in head.lower()
+    error = json.loads(body)["error"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_request")
+    assert error["message"] and error["param"] is None
+    assert "Traceback" not in server.log.read_text()[before:]
+
+
+@pytest.mark.parametrize("target", [b"/v1/models/\xa0", b"/v1/models?\xa0", b"/v1/\xff"])
+def test_a_target_that_is_not_ascii_is_400(server: RunningServer, target: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
+        line.sendall(b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % target)
+        received = line.recv(2**16)
+    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_request"
+
+
+def test_a_refusal_goes_along_with_the_answer_before_it(server: RunningServer) -> None:
+    """It was asked for while that was streamed, and is given as soon as that ends."""
+    body = {"model": "echo-slow", "stream": True, "messages": [{"role": "user", "content": "a b"}]}
+    data = json.dumps(body).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+    bad = b"GET /healthz HTTP/1.1\r\nHost: x\x0by\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    received = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
+        line.sendall(head.encode() + data + bad + last)
+        while piece := line.recv(2**16):
+            received += piece
+    answers = received.split(b"HTTP/1.1 ")[1:]
+    assert [each[:3] for each in answers] == [b"200", b"400", b"200"]
+    assert said(answers[0]) == "0:a 1:b "
+
+
 def chunks_of(received: bytes) -> list[str]:
     """The body of a chunked answer as it came over the line."""
     rest = received.partition(b"\r\n\r\n")[2]

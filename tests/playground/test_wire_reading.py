@@ -12,7 +12,8 @@ from twisted.web import http
 from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
 
-from playground.wire import Channel, plain_request
+from playground.plain import plain_request
+from playground.wire import Channel
 
 PLAIN = (
     b"POST /v1/completions?a=b HTTP/1.1\r\nHost: x:1\r\nAuthorization: Bearer k\r\n"

@@ -26,10 +26,15 @@ class Line:
         self.writes: list[bytes] = []
         self._tempDataBuffer: list[bytes] = []
         self.wait_for_the_loop = 0
+        self.watched = False
+        self.takes = 2**20
 
     def send(self, data: bytes) -> int:
-        self.writes.append(data)
-        return len(data)
+        self.writes.append(data[: self.takes])
+        return len(self.writes[-1])
+
+    def watch(self) -> None:
+        self.watched = True
 
     def write(self, data: bytes) -> None:
         self.writeSequence([data])
@@ -42,7 +47,8 @@ class Line:
         self.wait_for_the_loop += 1
 
     def doWrite(self) -> None:
-        self.send(b"".join(self._tempDataBuffer))
+        self.dataBuffer = b"".join(self._tempDataBuffer)
+        self.dataBuffer = self.dataBuffer[self.send(self.dataBuffer) :]
         self._tempDataBuffer.clear()
 
 
@@ -56,7 +62,7 @@ def request(line: Line, method: bytes = b"POST") -> Request:
     channel: Any = SimpleNamespace(
         factory=SimpleNamespace(server=server, log=lambda done: None),
         transport=line,
-        outlet=SimpleNamespace(full=False),
+        outlet=SimpleNamespace(full=False, watch=line.watch),
         write=line.write,
         writeSequence=line.writeSequence,
         getPeer=lambda: None,
@@ -98,3 +104,34 @@ def test_a_whole_answer_is_one_write() -> None:
     answer.handle_reply(body(b"ok", more=False))
     assert line.writes == [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: test\r\n\r\nok"]
     assert answer.finished and not line.wait_for_the_loop
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_what_is_left_of_an_answer_is_watched(left: int) -> None:
+    line = Line()
+    answer = request(line)
+    answer.handle_reply(start([(b"Content-Length", b"2")]))
+    whole = len(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: test\r\n\r\nok")
+    line.takes = whole - left
+    answer.handle_reply(body(b"ok", more=False))
+    assert answer.finished and line.watched == bool(left) == bool(line.wait_for_the_loop)
+
+
+def test_an_end_that_begins_the_next_answer_takes_it_along() -> None:
+    """Asked for meanwhile, and answered on the spot."""
+    line = Line()
+    answer, following = request(line), request(line)
+
+    def answer_next(done: Request) -> None:
+        following.handle_reply(start([(b"Content-Length", b"2")]))
+        following.handle_reply(body(b"ok", more=False))
+
+    answer.channel.requestDone = answer_next
+    answer.handle_reply(start(HEADERS))
+    answer.handle_reply(body(b"one", more=True))
+    answer.handle_reply(body(b"end", more=False))
+    assert line.writes == [
+        HEAD + b"3\r\none\r\n",
+        b"3\r\nend\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: test\r\n\r\nok",
+    ]
+    assert following.finished and not line.wait_for_the_loop
