@@ -197,9 +197,12 @@ async def _open(
 async def _leave(opening: asyncio.Task[tuple[Metered, Output]]) -> None:
     """Give back whatever was got: the place in the queue or the stream."""
     opening.cancel()
-    await asyncio.wait({opening})
-    if not opening.cancelled() and opening.exception() is None:
-        await opening.result()[0].aclose()
+    try:
+        await asyncio.wait({opening})
+    finally:
+        # When this is cancelled again: what is not open yet ends by itself, what is open does not.
+        if opening.done() and not opening.cancelled() and opening.exception() is None:
+            await opening.result()[0].aclose()
 
 
 class News:
