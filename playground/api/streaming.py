@@ -146,9 +146,10 @@ async def sse(
             yield comment
         stream, first = await opening
         place = placement(service, call.model)
-        if begun and headers.get(PLACEMENT) != place.get(PLACEMENT):
+        told = place.get(PLACEMENT)
+        if begun and told and told != headers.get(PLACEMENT):
             # It was decided after the headers had gone out.
-            yield f": placement {place.get(PLACEMENT)}\n\n".encode()
+            yield f": placement {told}\n\n".encode()
         if not begun:
             headers.update(place)
             if stream.queue_seconds is not None:

@@ -21,6 +21,7 @@ from playground.api.shapes import CompletionShape
 
 CARDS = [
     ModelCard("slow", "slow", engine="echo", engine_args={"tokens_per_second": 50}),
+    ModelCard("late", "late", engine="echo", engine_args={"load_seconds": 0.3}),
 ]
 
 
@@ -69,3 +70,16 @@ async def test_who_is_cancelled_again_while_it_leaves_gives_the_place_back(
         reading.cancel()
         await asyncio.wait({reading})
         assert reading.cancelled() and not running
+
+
+async def test_a_placement_that_is_gone_meanwhile_is_not_told(
+    service: InferenceService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "GRACE_SECONDS", 0.01)
+    async with asyncio.timeout(10), aclosing(events_of(service, "late")) as events:
+        assert (await anext(events)).startswith(b": ")
+        assert service.place("late") is not None
+        monkeypatch.setattr(service, "place", lambda name: None)
+        told = [event async for event in events]
+    assert told[-1].endswith(streaming.DONE)
+    assert not any(b"placement" in event for event in told)
