@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from django.conf import settings
@@ -273,9 +274,11 @@ class InferenceService:
         self.accepting = False
         for task in self._fetching.values():
             task.cancel()
-        await self.library.downloads.close()
-        await self._dispatcher.shutdown(drain_seconds)
-        await self._measured.stop()
+        try:
+            await self.library.downloads.close()
+            await self._dispatcher.shutdown(drain_seconds)
+        finally:
+            await self._measured.stop()
 
     # --- asking for a place ----------------------------------------------------------------------
 
@@ -389,12 +392,7 @@ class InferenceService:
         return [r for r in self._scheduler.replicas.values() if r.model == model]
 
 
-_service: InferenceService | None = None
-
-
+@cache
 def get_service() -> InferenceService:
     """The service of this process, made when first asked for."""
-    global _service
-    if _service is None:
-        _service = InferenceService()
-    return _service
+    return InferenceService()

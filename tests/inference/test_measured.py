@@ -129,6 +129,19 @@ async def test_what_nobody_can_have_measured_refuses_nobody(number: str, file: P
     assert all(0 < known < 60 for known in (kept(file)[each]["load"] for each in ("", "a")))
 
 
+async def test_it_is_kept_though_the_end_of_the_engines_fails(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def shutdown(drain_seconds: float) -> None:
+        raise OSError("no engine ends today")
+
+    with pytest.raises(OSError, match="today"):
+        async with serving() as service:
+            await answered(service, "a")
+            monkeypatch.setattr(service._dispatcher, "shutdown", shutdown)
+    assert kept(file)["a"]["hold"] > 0
+
+
 async def test_a_disk_that_takes_nothing_costs_nothing_but_what_was_learnt(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
