@@ -242,6 +242,8 @@ class InferenceService:
         self._catalogue = Catalogue(cards)
         known = [await self._known(card, before.cards.get(card.id)) for card in cards]
         self._scheduler.set_models([model for model in known if model is not None])
+        loaded = {replica.model for replica in self._scheduler.replicas.values()}
+        self._scheduler.estimates.keep(loaded | self._catalogue.cards.keys())
         if settings.WARM_START and self.devices:
             self._fleet.warm(cards, self.devices[0].kind)
         self._follow_unloads(before)

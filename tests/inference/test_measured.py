@@ -152,6 +152,20 @@ async def test_a_disk_that_takes_nothing_costs_nothing_but_what_was_learnt(
     assert not file.exists()
 
 
+async def test_models_that_left_the_catalogue_are_forgotten(file: Path) -> None:
+    file.write_text('{"left long ago": {"load": 30}, "b": {"load": 20}}')
+    async with serving() as service:
+        await answered(service, "a")
+        await service.set_cards([CARDS[1]])
+        # While it is loaded its turns are planned by what is known of it.
+        assert service._scheduler.estimates.of("a").hold
+        async with asyncio.timeout(10):
+            while service._scheduler.replicas:
+                await asyncio.sleep(0.01)
+        await service.set_cards([CARDS[1]])
+    assert kept(file).keys() == {"", "b"}
+
+
 def test_what_was_known_counts_like_one_measurement() -> None:
     before, after = Estimates(), Estimates()
     before.loaded("a", 30.0, woken=False)
