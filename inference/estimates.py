@@ -7,7 +7,7 @@ all the same: for them a model that nothing is known of is like the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 # Means by model and kind; what is of no one model stands under ANY.
@@ -100,6 +100,10 @@ class Estimates:
     def seen(self, model: str) -> ModelEstimates:
         """The same for whoever only looks: nothing is kept for a model that never did anything."""
         return self._models.get(model) or ModelEstimates()
+
+    def keep(self, models: Container[str]) -> None:
+        """Forget all others: models of the Hub come and go."""
+        self._models = {name: known for name, known in self._models.items() if name in models}
 
     def told(self) -> Told:
         """All that is known, for the next start."""

@@ -166,8 +166,11 @@ class Fleet:
         return running
 
     async def stop_all(self) -> None:
-        """Stop every engine, all at once."""
-        await asyncio.gather(*(self.stop(replica_id) for replica_id in list(self._running)))
+        """Stop every engine, all at once. One that fails keeps nobody from ending in good order."""
+        stops = (self.stop(replica_id) for replica_id in list(self._running))
+        for error in await asyncio.gather(*stops, return_exceptions=True):
+            if error is not None:
+                logger.error("An engine could not be stopped", exc_info=error)
 
     async def bury(self, replica_id: int, reason: str) -> None:
         """An engine turned out to be dead. Once: whoever finds out later changes nothing."""

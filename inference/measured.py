@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,10 @@ from inference.estimates import Estimates, Told
 logger = logging.getLogger(__name__)
 # What was learnt since is lost when the server is killed.
 KEEP_SECONDS = 60.0
+# More than any load, answer or turn takes, and than any engine makes tokens in a second: plans by
+# such a number would refuse everybody for ever.
+MOST_SECONDS = 86_400.0
+MOST_SPEED = 1e6
 
 
 class Measured:
@@ -36,15 +39,25 @@ class Measured:
     async def start(self) -> None:
         """Know again what was known, and keep what is learnt.
 
-        A file that cannot be read is said in the log, and no more.
+        What cannot be read, and what is no measurement, is said in the log, and no more.
         """
         try:
-            self._kept = await asyncio.to_thread(_read, self._path)
-        except (OSError, ValueError) as error:
+            said = await asyncio.to_thread(_read, self._path)
+        except (OSError, ValueError, RecursionError) as error:
             logger.warning("%s is not read, times are measured anew: %s", self._path, error)
         else:
-            self._estimates.recall(self._kept)
+            self._recall(said)
         self._keeping = asyncio.create_task(self._keep_keeping())
+
+    def _recall(self, said: dict[str, Any]) -> None:
+        known = {model: dict(_measurements(kinds)) for model, kinds in said.items()}
+        self._estimates.recall(known)
+        wrong = [model for model, kinds in said.items() if known[model] != kinds]
+        if wrong:
+            text = "%s says of %d models, such as %.80r, what cannot have been measured"
+            logger.warning(text, self._path, len(wrong), wrong[0])
+        else:
+            self._kept = known
 
     async def stop(self) -> None:
         """Keep it a last time."""
@@ -71,21 +84,25 @@ class Measured:
             self._kept = known
 
 
-def _read(path: Path) -> Told:
-    """Seconds by model and kind; none where there is no file. Raises OSError, ValueError."""
+def _read(path: Path) -> dict[str, Any]:
+    """What it says, by model; nothing where there is no file.
+
+    Raises OSError, ValueError, or RecursionError where it is nested too deep.
+    """
     if not path.exists():
         return {}
     said = json.loads(path.read_bytes())
-    if not isinstance(said, dict) or not all(isinstance(each, dict) for each in said.values()):
-        raise ValueError("it holds no numbers by model and kind")
-    return {model: _numbers(kinds) for model, kinds in said.items()}
+    if not isinstance(said, dict):
+        raise ValueError("it holds nothing by model")
+    return said
 
 
-def _numbers(kinds: Mapping[str, Any]) -> dict[str, float]:
-    for number in kinds.values():
-        if type(number) not in (int, float) or not (math.isfinite(number) and number >= 0):
-            raise ValueError(f"{number!r} is no number of seconds")
-    return dict(kinds)
+def _measurements(kinds: object) -> Iterator[tuple[str, float]]:
+    """Of what is said of a model, the numbers that can have been measured, by kind."""
+    for kind, number in kinds.items() if isinstance(kinds, dict) else ():
+        most = MOST_SPEED if kind == "speed" else MOST_SECONDS
+        if type(number) in (int, float) and 0 <= number <= most:
+            yield kind, number
 
 
 def _write(path: Path, known: Told) -> None:

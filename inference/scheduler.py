@@ -76,21 +76,21 @@ class Scheduler(State):
     def finish(self, request_id: str, now: float, tokens: int = 0, ran: bool = True) -> None:
         """A running request ended, for whatever reason: its lease is free.
 
-        `tokens` tell how quick the model is; what is charged are device-seconds. One that never
-        `ran` says nothing of how long answers take.
+        `tokens`, of all its turns, tell how quick the model is; what is charged are device-seconds.
+        One that never `ran` says nothing of how long answers take.
         """
         lease = self._release(request_id, now)
         if lease is None:
             return
-        replica = self.replicas[lease.replica]
-        seconds, cost = now - lease.granted_at, replica.share - lease.mark
+        ticket, replica = lease.ticket, self.replicas[lease.replica]
+        cost = (replica.share - lease.mark) * len(replica.devices)
         usual = self.estimates.of(replica.model).cost.value or 0.0
-        width = len(replica.devices)
-        self.fairness.charge(lease.ticket.account, cost * width - usual)
-        self.fairness.leave(lease.ticket.account, now)
-        self.charge_lane(lease.ticket.lane, cost * width, now)
+        self.fairness.charge(ticket.account, cost - usual)
+        self.fairness.leave(ticket.account, now)
+        self.charge_lane(ticket.lane, cost, now)
         if ran:
-            self.estimates.answered(replica.model, seconds, cost * width, tokens)
+            seconds = ticket.ran + now - lease.granted_at
+            self.estimates.answered(replica.model, seconds, ticket.spent + cost, tokens)
 
     def preempted(self, request_id: str, now: float, generated: int) -> None:
         """A running request was stopped with `generated` tokens in all and waits again.
@@ -104,13 +104,16 @@ class Scheduler(State):
         replica = self.replicas[lease.replica]
         cost = (replica.share - lease.mark) * len(replica.devices)
         self.fairness.charge(ticket.account, cost)
-        self.charge_lane(lease.ticket.lane, cost, now)
+        self.charge_lane(ticket.lane, cost, now)
+        seconds = now - lease.granted_at
         again = replace(
             ticket,
             # As if it had come later by the time for which it ran: what is left is its wait.
-            queued_at=ticket.queued_at + (now - lease.granted_at),
+            queued_at=ticket.queued_at + seconds,
             generated=generated,
             preempted=ticket.preempted + 1,
+            ran=ticket.ran + seconds,
+            spent=ticket.spent + cost,
         )
         self._enqueue(again, self.rank_again(again, now))
 

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from django.conf import settings
@@ -241,6 +242,8 @@ class InferenceService:
         self._catalogue = Catalogue(cards)
         known = [await self._known(card, before.cards.get(card.id)) for card in cards]
         self._scheduler.set_models([model for model in known if model is not None])
+        loaded = {replica.model for replica in self._scheduler.replicas.values()}
+        self._scheduler.estimates.keep(loaded | self._catalogue.cards.keys())
         if settings.WARM_START and self.devices:
             self._fleet.warm(cards, self.devices[0].kind)
         self._follow_unloads(before)
@@ -273,9 +276,11 @@ class InferenceService:
         self.accepting = False
         for task in self._fetching.values():
             task.cancel()
-        await self.library.downloads.close()
-        await self._dispatcher.shutdown(drain_seconds)
-        await self._measured.stop()
+        try:
+            await self.library.downloads.close()
+            await self._dispatcher.shutdown(drain_seconds)
+        finally:
+            await self._measured.stop()
 
     # --- asking for a place ----------------------------------------------------------------------
 
@@ -389,12 +394,7 @@ class InferenceService:
         return [r for r in self._scheduler.replicas.values() if r.model == model]
 
 
-_service: InferenceService | None = None
-
-
+@cache
 def get_service() -> InferenceService:
     """The service of this process, made when first asked for."""
-    global _service
-    if _service is None:
-        _service = InferenceService()
-    return _service
+    return InferenceService()

@@ -230,7 +230,8 @@ def residual(state: State, leases: list[Lease], now: float) -> float:
     mean, tail = known.hold.value, known.tail.value or 0.0
     if mean is None:
         return 0.0
-    return max(max(mean + tail - (now - lease.granted_at), (mean + tail) / 2) for lease in leases)
+    ran = (lease.ticket.ran + now - lease.granted_at for lease in leases)
+    return max(max(mean + tail - seconds, (mean + tail) / 2) for seconds in ran)
 
 
 def run_length(state: State, model: str, start: float, now: float) -> float:

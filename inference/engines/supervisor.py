@@ -85,7 +85,7 @@ class Supervisor:
         try:
             reader = await self._connected()
             self._tasks.append(asyncio.create_task(self._read(reader)))
-            await self._say(load)
+            await self._write(packed(load))
             answer = await answers.get()
         except EngineCrashed:
             answer = None
@@ -186,7 +186,7 @@ class Supervisor:
             self._calls.pop(key, None)
             self._said.pop(key, None)
             if not over and self.alive:
-                self._drop(key)
+                self._say_soon(Drop(key))
 
     async def _next(self, answers: asyncio.Queue[FromChild | None]) -> Piece:
         answer = await answers.get()
@@ -202,9 +202,6 @@ class Supervisor:
     def _crashed(self) -> EngineCrashed:
         return EngineCrashed(f"The engine of `{self._name}` is gone: {self._reason or 'it ended'}.")
 
-    async def _say(self, message: ToChild) -> None:
-        await self._write(packed(message))
-
     async def _write(self, frame: bytes) -> None:
         if not self.alive or self._writer is None:
             raise self._crashed()
@@ -216,10 +213,11 @@ class Supervisor:
             await self._gone.wait()
             raise self._crashed() from error
 
-    def _drop(self, key: int) -> None:
+    def _say_soon(self, message: ToChild) -> None:
+        """Whatever is still unsent before it: a worker that reads nothing holds nobody up here."""
         assert self._writer is not None
         with contextlib.suppress(OSError):  # it dies in this moment
-            self._writer.write(packed(Drop(key)))
+            self._writer.write(packed(message))
 
     # --- what the child says ---------------------------------------------------------------------
 
@@ -254,8 +252,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self._heard = loop.time()
         while self.alive:
-            with contextlib.suppress(EngineCrashed):
-                await self._say(Ping())
+            self._say_soon(Ping())
             await asyncio.sleep(PING_SECONDS)
             if loop.time() - self._heard > DEAF_SECONDS:
                 await self.kill("it stopped answering")

@@ -146,9 +146,10 @@ async def sse(
             yield comment
         stream, first = await opening
         place = placement(service, call.model)
-        if begun and headers.get(PLACEMENT) != place.get(PLACEMENT):
+        told = place.get(PLACEMENT)
+        if begun and told and told != headers.get(PLACEMENT):
             # It was decided after the headers had gone out.
-            yield f": placement {place.get(PLACEMENT)}\n\n".encode()
+            yield f": placement {told}\n\n".encode()
         if not begun:
             headers.update(place)
             if stream.queue_seconds is not None:
@@ -197,9 +198,12 @@ async def _open(
 async def _leave(opening: asyncio.Task[tuple[Metered, Output]]) -> None:
     """Give back whatever was got: the place in the queue or the stream."""
     opening.cancel()
-    await asyncio.wait({opening})
-    if not opening.cancelled() and opening.exception() is None:
-        await opening.result()[0].aclose()
+    try:
+        await asyncio.wait({opening})
+    finally:
+        # When this is cancelled again: what is not open yet ends by itself, what is open does not.
+        if opening.done() and not opening.cancelled() and opening.exception() is None:
+            await opening.result()[0].aclose()
 
 
 class News:

@@ -12,6 +12,7 @@ import pytest
 from inference.catalogue import ModelCard, check_card
 from inference.devices import Device, sleep_memory_bytes
 from inference.engines.base import Resources
+from inference.engines.echo import EchoEngine
 from inference.engines.vllm import VllmEngine
 from inference.errors import EngineCrashed, EngineError, LoadFailed
 from inference.fleet import Fleet
@@ -54,6 +55,26 @@ async def test_engine_sleeps_and_wakes(fleet: Fleet) -> None:
     last, median = took(fleet.switches.of("echo"), "wake") or (0, 0)
     assert last == median >= 0.05
     assert fleet.load_seconds["echo"] < 0.05
+
+
+async def test_one_that_cannot_be_stopped_keeps_no_other_from_it(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stop(self: EchoEngine) -> None:
+        await asyncio.sleep(0)
+        if self is engines[0]:
+            raise OSError("it holds on")
+        await asyncio.sleep(0)
+        stopped.append(self)
+
+    stopped: list[EchoEngine] = []
+    for replica_id in (1, 2):
+        await fleet.start(replica_id, card(), CPU)
+    engines = [fleet.engine(replica_id) for replica_id in (1, 2)]
+    monkeypatch.setattr(EchoEngine, "stop", stop)
+    await fleet.stop_all()
+    assert stopped == engines[1:]
+    assert "it holds on" in caplog.text
 
 
 async def test_failed_wake_leaves_nothing(fleet: Fleet, deaths: list[tuple[int, str]]) -> None:

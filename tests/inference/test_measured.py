@@ -90,8 +90,11 @@ async def test_it_is_kept_while_the_server_runs(
     assert found["hold"] > 0
 
 
+DEEP = "[" * 100_000
+
+
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"a": 1}', '{"a": {"load": "1"}}', '{"a": {"load": NaN}}']
+    "text", ["{", "[]", DEEP, '{"a":' * 100_000, f'{{"a": {{"load": {"1" * 5000}}}}}']
 )
 async def test_a_file_that_says_no_times_costs_nothing_but_them(
     text: str, file: Path, caplog: pytest.LogCaptureFixture
@@ -104,6 +107,41 @@ async def test_a_file_that_says_no_times_costs_nothing_but_them(
     assert json.loads(file.read_text())["a"]["load"] >= 0.1
 
 
+@pytest.mark.parametrize("wrong", ["1", "[]", '{"load": "1"}', '{"load": NaN}', '{"speed": 1e7}'])
+async def test_what_is_no_time_is_left_out_alone(
+    wrong: str, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_text(f'{{"a": {wrong}, "b": {{"load": 30, "speed": 90000}}}}')
+    async with serving() as service:
+        assert not service._scheduler.estimates.of("a").load
+        assert service._scheduler.estimates.load("b") == 30
+    assert "says of 1 models, such as 'a'," in caplog.text
+    assert kept(file) == {"b": {"load": 30, "speed": 90000}}
+
+
+@pytest.mark.parametrize("number", ["1" * 400, "1e308", "Infinity", "-1", "86401"])
+async def test_what_nobody_can_have_measured_refuses_nobody(number: str, file: Path) -> None:
+    kinds = f'{{"load": {number}, "hold": {number}, "tail": {number}}}'
+    file.write_text(f'{{"": {kinds}, "a": {kinds}}}')
+    async with serving() as service:
+        await answered(service, "b")
+        await answered(service, "a")
+    assert all(0 < known < 60 for known in (kept(file)[each]["load"] for each in ("", "a")))
+
+
+async def test_it_is_kept_though_the_end_of_the_engines_fails(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def shutdown(drain_seconds: float) -> None:
+        raise OSError("no engine ends today")
+
+    with pytest.raises(OSError, match="today"):
+        async with serving() as service:
+            await answered(service, "a")
+            monkeypatch.setattr(service._dispatcher, "shutdown", shutdown)
+    assert kept(file)["a"]["hold"] > 0
+
+
 async def test_a_disk_that_takes_nothing_costs_nothing_but_what_was_learnt(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -112,6 +150,20 @@ async def test_a_disk_that_takes_nothing_costs_nothing_but_what_was_learnt(
         await answered(service, "a")
     assert "cannot be written" in caplog.text
     assert not file.exists()
+
+
+async def test_models_that_left_the_catalogue_are_forgotten(file: Path) -> None:
+    file.write_text('{"left long ago": {"load": 30}, "b": {"load": 20}}')
+    async with serving() as service:
+        await answered(service, "a")
+        await service.set_cards([CARDS[1]])
+        # While it is loaded its turns are planned by what is known of it.
+        assert service._scheduler.estimates.of("a").hold
+        async with asyncio.timeout(10):
+            while service._scheduler.replicas:
+                await asyncio.sleep(0.01)
+        await service.set_cards([CARDS[1]])
+    assert kept(file).keys() == {"", "b"}
 
 
 def test_what_was_known_counts_like_one_measurement() -> None:

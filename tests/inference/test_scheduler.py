@@ -7,6 +7,8 @@ from inference.decisions import Limits, Ticket
 from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull
 from inference.replica import ReplicaState
 from inference.requests import Lane
+from inference.scheduler import Scheduler
+from inference.turns import residual
 from tests.inference.scheduling import ask, model, resident, scheduler, settle, step
 
 
@@ -242,6 +244,46 @@ def test_who_never_ran_says_nothing_of_how_long_answers_take() -> None:
     s.finish("2", 9.0, ran=False)
     assert s.estimates.of("a").hold.value == 8.0
     assert not s.running
+
+
+def stopped(s: Scheduler, request: str, now: float, tokens: int) -> None:
+    """It is stopped at this moment and goes on at the same."""
+    s.preempted(request, now, tokens)
+    settle(s, now)
+    assert request in s.running
+
+
+def test_an_answer_over_several_turns_is_measured_whole() -> None:
+    s = scheduler(model("a"))
+    s.submit(Ticket("1", "a", "alice", 0.0, preemptable=True), 0.0)
+    settle(s, 0.0)
+    stopped(s, "1", 100.0, 1000)
+    stopped(s, "1", 150.0, 1500)
+    s.finish("1", 151.0, 1510)
+    known = s.estimates.of("a")
+    assert (known.speed.value, known.hold.value, known.cost.value) == (10.0, 151.0, 151.0)
+
+
+def test_time_in_the_queue_between_two_turns_is_none_of_the_answer() -> None:
+    s = scheduler(model("a", max_num_seqs=1))
+    s.submit(Ticket("1", "a", "alice", 0.0, preemptable=True), 0.0)
+    settle(s, 0.0)
+    s.preempted("1", 8.0, 80)
+    settle(s, 38.0)
+    s.finish("1", 40.0, 100)
+    known = s.estimates.of("a")
+    assert (known.speed.value, known.hold.value, known.cost.value) == (10.0, 10.0, 10.0)
+
+
+def test_of_an_answer_that_goes_on_the_rest_is_expected() -> None:
+    s = scheduler(model("a"))
+    ask(s, "a", "known")
+    settle(s, 0.0)
+    s.finish("known", 20.0)
+    s.submit(Ticket("1", "a", "alice", 20.0, preemptable=True), 20.0)
+    settle(s, 20.0)
+    stopped(s, "1", 26.0, 60)
+    assert residual(s, list(s.running.values()), 27.0) == pytest.approx(13.0)
 
 
 def test_what_fits_is_loaded_while_others_drain() -> None:

@@ -290,6 +290,19 @@ async def test_a_worker_that_stands_still_is_ended(
     assert await worker.died() == "it stopped answering"
 
 
+async def test_a_worker_that_stands_still_is_ended_though_it_has_not_read_what_was_sent(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(room, "DEAF_SECONDS", 1.0)
+    worker = await start()
+    os.kill(worker.pid, signal.SIGSTOP)  # type: ignore[attr-defined]
+    large = Media(b"x" * 15 * 2**20, "image/png")
+    async with asyncio.timeout(10):
+        with pytest.raises(EngineCrashed, match="it stopped answering"):
+            await worker.ask(Call("media", large))
+
+
 ORPHAN = """
 import asyncio, sys
 from pathlib import Path
