@@ -59,8 +59,7 @@ class Ticket:
 
     `prompt_tokens` and `max_tokens` (of the answer) are 0 where they are not known yet.
     `generated` counts the tokens that it already got before it was preempted, `preempted` how often
-    that happened; for `ran` seconds it had run by then, which cost `spent` device-seconds. `prefix`
-    names the start of its prompt, so that equal ones meet in one replica.
+    that happened. `prefix` names the start of its prompt, so that equal ones meet in one replica.
     `places`: so many requests of its account may wait, if that is not the same for everybody.
     """
 
@@ -75,8 +74,6 @@ class Ticket:
     preemptable: bool = False
     generated: int = 0
     preempted: int = 0
-    ran: float = 0.0
-    spent: float = 0.0
     prefix: int = 0
     places: int | None = None
 

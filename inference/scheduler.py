@@ -83,14 +83,16 @@ class Scheduler(State):
         if lease is None:
             return
         ticket, replica = lease.ticket, self.replicas[lease.replica]
+        seconds = now - lease.granted_at
         cost = (replica.share - lease.mark) * len(replica.devices)
         usual = self.estimates.of(replica.model).cost.value or 0.0
         self.fairness.charge(ticket.account, cost - usual)
         self.fairness.leave(ticket.account, now)
         self.charge_lane(ticket.lane, cost, now)
         if ran:
-            seconds = ticket.ran + now - lease.granted_at
-            self.estimates.answered(replica.model, seconds, ticket.spent + cost, tokens)
+            # What it ran before it was stopped counts in neither: plans ask for how long whoever
+            # gets a place holds it, and of those who go on that is the rest.
+            self.estimates.answered(replica.model, seconds, cost, tokens - ticket.generated)
 
     def preempted(self, request_id: str, now: float, generated: int) -> None:
         """A running request was stopped with `generated` tokens in all and waits again.
@@ -105,15 +107,12 @@ class Scheduler(State):
         cost = (replica.share - lease.mark) * len(replica.devices)
         self.fairness.charge(ticket.account, cost)
         self.charge_lane(ticket.lane, cost, now)
-        seconds = now - lease.granted_at
         again = replace(
             ticket,
             # As if it had come later by the time for which it ran: what is left is its wait.
-            queued_at=ticket.queued_at + seconds,
+            queued_at=ticket.queued_at + (now - lease.granted_at),
             generated=generated,
             preempted=ticket.preempted + 1,
-            ran=ticket.ran + seconds,
-            spent=ticket.spent + cost,
         )
         self._enqueue(again, self.rank_again(again, now))
 

@@ -230,8 +230,7 @@ def residual(state: State, leases: list[Lease], now: float) -> float:
     mean, tail = known.hold.value, known.tail.value or 0.0
     if mean is None:
         return 0.0
-    ran = (lease.ticket.ran + now - lease.granted_at for lease in leases)
-    return max(max(mean + tail - seconds, (mean + tail) / 2) for seconds in ran)
+    return max(max(mean + tail - (now - lease.granted_at), (mean + tail) / 2) for lease in leases)
 
 
 def run_length(state: State, model: str, start: float, now: float) -> float:

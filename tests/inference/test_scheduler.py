@@ -8,7 +8,6 @@ from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull
 from inference.replica import ReplicaState
 from inference.requests import Lane
 from inference.scheduler import Scheduler
-from inference.turns import residual
 from tests.inference.scheduling import ask, model, resident, scheduler, settle, step
 
 
@@ -253,37 +252,15 @@ def stopped(s: Scheduler, request: str, now: float, tokens: int) -> None:
     assert request in s.running
 
 
-def test_an_answer_over_several_turns_is_measured_whole() -> None:
+def test_the_speed_of_an_answer_that_was_stopped_is_that_of_its_last_turn() -> None:
     s = scheduler(model("a"))
     s.submit(Ticket("1", "a", "alice", 0.0, preemptable=True), 0.0)
     settle(s, 0.0)
     stopped(s, "1", 100.0, 1000)
-    stopped(s, "1", 150.0, 1500)
-    s.finish("1", 151.0, 1510)
+    s.finish("1", 101.0, 1010)
     known = s.estimates.of("a")
-    assert (known.speed.value, known.hold.value, known.cost.value) == (10.0, 151.0, 151.0)
-
-
-def test_time_in_the_queue_between_two_turns_is_none_of_the_answer() -> None:
-    s = scheduler(model("a", max_num_seqs=1))
-    s.submit(Ticket("1", "a", "alice", 0.0, preemptable=True), 0.0)
-    settle(s, 0.0)
-    s.preempted("1", 8.0, 80)
-    settle(s, 38.0)
-    s.finish("1", 40.0, 100)
-    known = s.estimates.of("a")
-    assert (known.speed.value, known.hold.value, known.cost.value) == (10.0, 10.0, 10.0)
-
-
-def test_of_an_answer_that_goes_on_the_rest_is_expected() -> None:
-    s = scheduler(model("a"))
-    ask(s, "a", "known")
-    settle(s, 0.0)
-    s.finish("known", 20.0)
-    s.submit(Ticket("1", "a", "alice", 20.0, preemptable=True), 20.0)
-    settle(s, 20.0)
-    stopped(s, "1", 26.0, 60)
-    assert residual(s, list(s.running.values()), 27.0) == pytest.approx(13.0)
+    # Not 1,010 tokens in a second.
+    assert (known.speed.value, known.hold.value, known.cost.value) == (10.0, 1.0, 1.0)
 
 
 def test_what_fits_is_loaded_while_others_drain() -> None:
