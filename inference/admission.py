@@ -8,7 +8,7 @@ from inference import outlook
 from inference.decisions import Model, Ticket
 from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull, WaitTooLong
 from inference.placement import free_bytes, place
-from inference.replica import Replica, ReplicaState
+from inference.replica import Replica
 from inference.requests import Lane
 from inference.state import ADMIT_PART, State
 
@@ -27,15 +27,18 @@ def check(state: State, ticket: Ticket, now: float) -> None:
 
 
 def check_possible(state: State, model: Model, now: float) -> None:
-    """Raise ModelUnavailable for a model that can never fit, or whose loads keep failing."""
+    """Raise ModelUnavailable for a model that can never fit, or whose loads keep failing.
+
+    One that is there fits, and serves whatever becomes of the loads of further copies.
+    """
+    if state.served(model.id):
+        return
     failure = state.failures.get(model.id)
     if failure is not None and failure.count >= MAX_FAILURES and now < failure.retry_at:
         raise ModelUnavailable(
             f"The model `{model.id}` failed to load {failure.count} times: {failure.reason}",
             round(failure.retry_at - now),
         )
-    if any(r.model == model.id and r.state is ReplicaState.READY for r in state.replicas.values()):
-        return
     pinned = [r for r in state.replicas.values() if state.pinned(r) and r.model != model.id]
     if model.refusal or place(model.need, state.devices, pinned) is None:
         raise ModelUnavailable(_why_never(state, model, pinned), 120)

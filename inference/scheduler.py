@@ -136,7 +136,10 @@ class Scheduler(State):
             self.fairness.charge(ticket.account, seconds * len(replica.devices) / len(waiting))
 
     def load_failed(self, replica_id: int, reason: str, now: float) -> list[str]:
-        """The replica did not start. Returns the requests that waited for it: they fail with it."""
+        """The replica did not start. Returns the requests that waited for it: they fail with it.
+
+        Nobody does while another copy answers or is about to: they wait for that one.
+        """
         replica = self.replicas.pop(replica_id, None)
         self.retired.discard(replica_id)
         if replica is None:
@@ -144,7 +147,7 @@ class Scheduler(State):
             return []
         model = replica.model
         self._note_failure(model, reason, now)
-        failed = list(self.queues.get(model, ()))
+        failed = [] if self.served(model) else list(self.queues.get(model, ()))
         for request_id in failed:
             self.cancel(request_id, now)
         return failed
@@ -164,6 +167,7 @@ class Scheduler(State):
     def slept(self, replica_id: int, now: float) -> None:
         """The replica's weights are in the machine's memory, its device memory is free."""
         replica = self.replicas[replica_id]
+        self.failures.pop(replica.model, None)
         self.estimates.unloaded(now - replica.leaving_since)
         replica.state = ReplicaState.SLEEPING
         replica.falling_asleep = replica.closing = replica.served = False
