@@ -95,7 +95,7 @@ def expected(state: State, ticket: Ticket, now: float) -> float | None:
     account = state.fairness.accounts.get(ticket.account)
     rank = max(now, account.clock) if account else now
     position = 1 + (line.before(min(rank, now + state.fairness.latest)) if line else 0)
-    found = outlook.wait(state, ticket.model, position, now)
+    found = outlook.wait(state, ticket.model, position, now, suppose=True)
     return outlook.planned(state, ticket.model, now) if found is None else found
 
 

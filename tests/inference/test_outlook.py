@@ -241,3 +241,50 @@ def test_a_model_whose_loads_take_longer_than_the_bound_can_be_loaded_again() ->
     # Whoever comes behind would wait for W too, and there is a promise to keep.
     with pytest.raises(WaitTooLong):
         ask(s, "b", "second", now=1.0)
+
+
+def first_load() -> Scheduler:
+    """`a` is loaded for the first time, since 0; `b` is known, and waits for its place."""
+    models = model("a"), model("b", max_num_seqs=1), model("c")
+    s = scheduler(*models, limits=Limits(wait=1_000.0))
+    learnt(s, "b", "c")
+    s.retire("c")
+    settle(s, -1.0)
+    ask(s, "a", "first")
+    s.apply(s.schedule(0.0), 0.0)
+    ask(s, "b", "second", now=1.0)
+    return s
+
+
+def test_behind_a_load_of_unknown_length_nobody_is_told_a_time() -> None:
+    s = first_load()
+    assert (s.eta("second", 1.0), dict(s.upcoming(1.0))["b"]) == (None, None)
+    s.loaded(next(iter(s.replicas)), 50.0)
+    s.apply(s.schedule(50.0), 50.0)
+    assert s.running.keys() == {"first"}
+    s.finish("first", 60.0)
+    s.apply(s.schedule(60.0), 60.0)
+    # From now on its loads are known.
+    assert s.eta("second", 60.0) is not None
+
+
+def test_at_the_door_the_rest_of_such_a_load_counts_as_nothing() -> None:
+    """With its turn and all that waits behind it: nobody is told that, but W is promised."""
+    s = first_load()
+    early = outlook.planned(s, "c", 1.0)
+    assert early is not None
+    deep = outlook.wait(s, "b", 20, 1.0, suppose=True)
+    s.estimates.recall({"a": {"load": 13.0}})
+    known = outlook.wait(s, "c", 1, 1.0)
+    assert known == pytest.approx(early + 12.0)
+    # Whoever waits ahead is waited for, there too.
+    known = outlook.wait(s, "b", 20, 1.0)
+    assert deep is not None and known == pytest.approx(deep + 12.0)
+
+
+def test_the_door_is_shut_behind_a_long_queue_while_a_load_of_unknown_length_is_under_way() -> None:
+    s = first_load()
+    with pytest.raises(WaitTooLong):
+        for number in range(90):
+            ask(s, "b", f"more-{number}", now=1.0)
+    assert 70 < s.waiting("b") < 85
