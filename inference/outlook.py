@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 from inference.decisions import Model
+from inference.planning import plan
 from inference.replica import Replica, ReplicaState
 from inference.state import SAFE_PART, State
-from inference.turns import ceiling, drain, residual, run_length, turn_length, turns_of
+from inference.turns import ceiling, closes_at, drain, residual, run_length, turn_length, turns_of
 
 # A model that was asked for within this part of W will be asked for again in the time foreseen.
 RECENT_PART = 0.5
@@ -81,6 +82,17 @@ def _served_after(
 def upcoming(state: State, now: float) -> list[tuple[str, float | None]]:
     """Models without a place, in the order in which they get one, and seconds until they answer."""
     return _upcoming(state, state.unserved(now), now, suppose=False)
+
+
+def turn_left(state: State, replica: Replica, now: float) -> float | None:
+    """Seconds until a replica lets nobody new in, as things stand; 0 once it is closing.
+
+    None where nobody who waits gets its place.
+    """
+    if replica.closing:
+        return 0.0 if state.unserved(now) else None
+    rank = plan(state, now).heirs.get(replica.id)
+    return None if rank is None else max(0.0, closes_at(state, replica, rank, now) - now)
 
 
 def _upcoming(

@@ -18,12 +18,16 @@ COPY_AT = 1.0
 
 @dataclass(slots=True)
 class Plan:
-    """`limits`: of each replica that makes room, the highest rank that it still lets in."""
+    """`limits`: of each replica that makes room, the highest rank that it still lets in.
+
+    `heirs`: the rank of whoever gets its place.
+    """
 
     loads: list[Load] = field(default_factory=list)
     wakes: list[int] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
     limits: dict[int, float] = field(default_factory=dict)
+    heirs: dict[int, float] = field(default_factory=dict)
 
 
 class _Tables:
@@ -97,6 +101,7 @@ def _find_place(state: State, planned: Plan, tables: _Tables, model: Model, now:
     rank = state.head(model.id)
     for replica_id in spot.evict:
         replica = state.replicas[replica_id]
+        planned.heirs[replica_id] = rank
         planned.limits[replica_id] = _limit(state, replica, rank, now)
         nobody = replica.model not in state.queues
         if replica.idle and (nobody or state.head(replica.model) > planned.limits[replica_id]):

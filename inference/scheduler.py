@@ -285,12 +285,9 @@ class Scheduler(State):
         return outlook.upcoming(self, now)
 
     def turn_left(self, replica_id: int, now: float) -> float | None:
-        """Seconds left of a replica's turn; None while nobody waits for its place."""
-        replica = self.replicas[replica_id]
-        if not self.unserved(now) or self.pinned(replica):
-            return None
-        left = replica.ready_at + turns.ceiling(self, replica, now) - now
-        return 0.0 if replica.closing else max(0.0, left)
+        """Seconds until a replica's turn closes; None where nobody who waits gets its place."""
+        with self.unchanging():
+            return outlook.turn_left(self, self.replicas[replica_id], now)
 
     def tickets(self, account: str) -> list[Ticket]:
         """What an account has waiting, in the order of the queues."""

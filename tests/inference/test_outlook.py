@@ -3,11 +3,16 @@
 import pytest
 
 from inference import outlook, turns
-from inference.decisions import Limits
+from inference.decisions import Limits, Ticket
 from inference.errors import WaitTooLong
 from inference.estimates import MOST_SUPPOSED, Estimates
+from inference.replica import Replica
+from inference.requests import Lane
 from inference.scheduler import Scheduler
+from inference.state import RANK_PART
 from tests.inference.scheduling import ask, model, resident, scheduler, settle
+
+W = Limits().wait
 
 
 def learnt(s: Scheduler, *names: str, answer: float = 10.0, unload: float = 0.0) -> None:
@@ -288,3 +293,82 @@ def test_the_door_is_shut_behind_a_long_queue_while_a_load_of_unknown_length_is_
         for number in range(90):
             ask(s, "b", f"more-{number}", now=1.0)
     assert 70 < s.waiting("b") < 85
+
+
+def beside_b(**more: object) -> tuple[Scheduler, Replica]:
+    """`a` and `b` are known and have no places side by side; `a` has answered somebody since 0."""
+    s = scheduler(model("a", **more), model("b"), limits=Limits(slice=300.0))
+    learnt(s, "b", "a")
+    ask(s, "a", "runs")
+    settle(s, 0.0)
+    (replica,) = s.replicas.values()
+    replica.ready_at = 0.0
+    return s, replica
+
+
+def closing_moment(s: Scheduler, replica: Replica, now: float) -> float:
+    """When its turn closes in a run in which nothing happens."""
+    while not replica.closing:
+        now += (s.next_change(now) or 0.0) + 0.001
+        s.apply(s.schedule(now), now)
+    return now
+
+
+# Two mean answers; four loads where few are served by leaving; the slice where a batch is full.
+@pytest.mark.parametrize(
+    ("places", "load", "closes"), [(4, 3.0, 20.0), (4, 30.0, 120.0), (1, 3.0, 305.0)]
+)
+def test_the_time_left_of_a_turn_is_that_until_it_closes(
+    places: int, load: float, closes: float
+) -> None:
+    s, replica = beside_b(max_num_seqs=places)
+    for name in "ab":
+        s.estimates.of(name).load.value = load
+    assert s.turn_left(replica.id, 4.0) is None
+    ask(s, "b", "waits", now=5.0, account="bob")
+    settle(s, 5.0)
+    told = [now + (s.turn_left(replica.id, now) or 0.0) for now in (5.0, 8.0, 12.0)]
+    end = closing_moment(s, replica, 12.0)
+    assert told == pytest.approx([end] * 3, abs=0.01)
+    assert end == pytest.approx(closes, abs=0.01)
+    assert s.turn_left(replica.id, end) == 0.0
+
+
+@pytest.mark.parametrize(("due", "closes"), [(40.0, 40.0), (900.0, 300.0)])
+def test_a_turn_ends_when_the_batch_lane_is_due_or_at_its_ceiling(
+    due: float, closes: float
+) -> None:
+    """Before that its work closes no turn in which people are served, and nor need anybody ask."""
+    s, replica = beside_b()
+    s.batch_clock = due
+    s.submit(Ticket("later", "b", "owl", -W, lane=Lane.BATCH), -W)
+    settle(s, 1.0)
+    told = 1.0 + (s.turn_left(replica.id, 1.0) or 0.0)
+    assert told == pytest.approx(closes)
+    assert closing_moment(s, replica, 1.0) == pytest.approx(closes, abs=0.01)
+
+
+def test_whose_account_has_had_much_closes_a_turn_so_much_later() -> None:
+    s, replica = beside_b()
+    s.fairness.charge("alice", 10_000.0)
+    ask(s, "b", "waits", now=5.0)
+    settle(s, 5.0)
+    assert s.head("b") == 5.0 + W * RANK_PART
+    told = 5.0 + (s.turn_left(replica.id, 5.0) or 0.0)
+    assert told == pytest.approx(s.head("b"))
+    assert closing_moment(s, replica, 5.0) == pytest.approx(told, abs=0.01)
+
+
+def test_only_the_turn_whose_place_is_wanted_ends() -> None:
+    s = scheduler(*(model(name, 5) for name in "abc"), limits=Limits(slice=300.0))
+    learnt(s, *"abc")
+    for request, name in (("1", "a"), ("2", "b"), ("3", "b")):
+        ask(s, name, request)
+    settle(s, 0.0)
+    ask(s, "c", "waits", now=1.0, account="bob")
+    settle(s, 1.0)
+    copies = {r.model: r for r in s.replicas.values()}
+    assert s.turn_left(copies["b"].id, 1.0) is None
+    told = 1.0 + (s.turn_left(copies["a"].id, 1.0) or 0.0)
+    assert closing_moment(s, copies["a"], 1.0) == pytest.approx(told, abs=0.01)
+    assert not copies["b"].closing
