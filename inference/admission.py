@@ -74,10 +74,13 @@ def _check_wait(state: State, ticket: Ticket, now: float) -> None:
     if ticket.lane is Lane.BATCH:
         return
     seconds = expected(state, ticket, now)
-    most = ADMIT_PART * state.limits.wait
+    # Of a download, or in front of an engine that was found dead.
+    waited = now - ticket.queued_at
+    most = ADMIT_PART * (state.limits.wait - waited)
     if seconds is not None and seconds > most and _people_wait(state):
+        minutes = math.ceil((waited + seconds) / 60)
         raise WaitTooLong(
-            f"The wait for `{ticket.model}` would be about {math.ceil(seconds / 60)} minutes; "
+            f"The wait for `{ticket.model}` would be about {minutes} minutes; "
             f"the longest that is promised is {round(state.limits.wait / 60)}. Try again later.",
             round(seconds - most),
         )

@@ -372,3 +372,13 @@ def test_only_the_turn_whose_place_is_wanted_ends() -> None:
     told = 1.0 + (s.turn_left(copies["a"].id, 1.0) or 0.0)
     assert closing_moment(s, copies["a"], 1.0) == pytest.approx(told, abs=0.01)
     assert not copies["b"].closing
+
+
+def test_what_somebody_has_waited_before_counts_at_the_door() -> None:
+    s, _ = beside_b(max_num_seqs=1)
+    for i in range(5):
+        ask(s, "a", str(i), now=1.0, account=f"user{i}")
+    # After 60 s of answers, at 85 % of what is left of W.
+    s.submit(Ticket("early", "a", "bob", 1.0 - W + 80.0), 1.0)
+    with pytest.raises(WaitTooLong, match="about 21 minutes"):
+        s.submit(Ticket("late", "a", "bob", 1.0 - W + 60.0), 1.0)
