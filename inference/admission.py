@@ -8,7 +8,7 @@ from inference import outlook
 from inference.decisions import Model, Ticket
 from inference.errors import AccountQueueFull, ModelUnavailable, QueueFull, WaitTooLong
 from inference.placement import free_bytes, place
-from inference.replica import Replica, ReplicaState
+from inference.replica import Replica
 from inference.requests import Lane
 from inference.state import ADMIT_PART, State
 
@@ -27,15 +27,18 @@ def check(state: State, ticket: Ticket, now: float) -> None:
 
 
 def check_possible(state: State, model: Model, now: float) -> None:
-    """Raise ModelUnavailable for a model that can never fit, or whose loads keep failing."""
+    """Raise ModelUnavailable for a model that can never fit, or whose loads keep failing.
+
+    One that is there fits, and serves whatever becomes of the loads of further copies.
+    """
+    if state.served(model.id):
+        return
     failure = state.failures.get(model.id)
     if failure is not None and failure.count >= MAX_FAILURES and now < failure.retry_at:
         raise ModelUnavailable(
             f"The model `{model.id}` failed to load {failure.count} times: {failure.reason}",
             round(failure.retry_at - now),
         )
-    if any(r.model == model.id and r.state is ReplicaState.READY for r in state.replicas.values()):
-        return
     pinned = [r for r in state.replicas.values() if state.pinned(r) and r.model != model.id]
     if model.refusal or place(model.need, state.devices, pinned) is None:
         raise ModelUnavailable(_why_never(state, model, pinned), 120)
@@ -71,10 +74,13 @@ def _check_wait(state: State, ticket: Ticket, now: float) -> None:
     if ticket.lane is Lane.BATCH:
         return
     seconds = expected(state, ticket, now)
-    most = ADMIT_PART * state.limits.wait
+    # Of a download, or in front of an engine that was found dead.
+    waited = now - ticket.queued_at
+    most = ADMIT_PART * (state.limits.wait - waited)
     if seconds is not None and seconds > most and _people_wait(state):
+        minutes = math.ceil((waited + seconds) / 60)
         raise WaitTooLong(
-            f"The wait for `{ticket.model}` would be about {math.ceil(seconds / 60)} minutes; "
+            f"The wait for `{ticket.model}` would be about {minutes} minutes; "
             f"the longest that is promised is {round(state.limits.wait / 60)}. Try again later.",
             round(seconds - most),
         )
@@ -92,7 +98,7 @@ def expected(state: State, ticket: Ticket, now: float) -> float | None:
     account = state.fairness.accounts.get(ticket.account)
     rank = max(now, account.clock) if account else now
     position = 1 + (line.before(min(rank, now + state.fairness.latest)) if line else 0)
-    found = outlook.wait(state, ticket.model, position, now)
+    found = outlook.wait(state, ticket.model, position, now, suppose=True)
     return outlook.planned(state, ticket.model, now) if found is None else found
 
 

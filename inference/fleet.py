@@ -27,6 +27,10 @@ from inference.tasks import probe
 
 logger = logging.getLogger(__name__)
 
+# Engines whose processes are forked with the imports done; the others' start afresh in a jail, or
+# have none.
+FORKED = ("vllm", "transformers")
+
 
 @dataclasses.dataclass(slots=True)
 class Running:
@@ -49,7 +53,7 @@ class Fleet:
         # Where the processes of its last load print to.
         self.logs: dict[str, Path] = {}
         self.switches = Switches()
-        self._warming: asyncio.Task[None] | None = None
+        self._warming: dict[str, asyncio.Task[None]] = {}
 
     def engine(self, replica_id: int) -> Engine | None:
         """The engine of a replica that is ready."""
@@ -57,9 +61,13 @@ class Fleet:
         return running.engine if running else None
 
     def warm(self, cards: Iterable[ModelCard], kind: str) -> None:
-        """Shorten the first load on this kind of device, in the background; again does nothing."""
-        if self._warming is None and any(card.engine == "vllm" for card in cards):
-            self._warming = asyncio.create_task(_import_ahead(kind))
+        """Shorten the first load under each engine on this kind of device, in the background.
+
+        Again does nothing. What brings code of its own is not forked: it runs in a jail.
+        """
+        engines = {card.engine for card in cards if not card.trust_remote_code}
+        for engine in engines.intersection(FORKED) - self._warming.keys():
+            self._warming[engine] = asyncio.create_task(_import_ahead(engine, kind))
 
     async def start(self, replica_id: int, card: ModelCard, resources: Resources) -> None:
         """Start an engine and ask it for something small.
@@ -185,11 +193,11 @@ class Fleet:
         await self.bury(replica_id, await engine.died())
 
 
-async def _import_ahead(kind: str) -> None:
+async def _import_ahead(engine: str, kind: str) -> None:
     try:
-        await asyncio.to_thread(import_ahead, kind)
+        await asyncio.to_thread(import_ahead, engine, kind)
     except Exception as error:  # whatever a broken installation raises; the first load says it too
-        logger.warning("vLLM cannot be imported: %s", error)
+        logger.warning("The imports for %s cannot be done ahead: %s", engine, error)
 
 
 async def _probe(engine: Engine, card: ModelCard) -> None:

@@ -8,16 +8,23 @@ from __future__ import annotations
 import math
 
 from inference.decisions import Model
+from inference.planning import plan
 from inference.replica import Replica, ReplicaState
 from inference.state import SAFE_PART, State
-from inference.turns import ceiling, drain, residual, run_length, turn_length, turns_of
+from inference.turns import ceiling, closes_at, drain, residual, run_length, turn_length, turns_of
 
 # A model that was asked for within this part of W will be asked for again in the time foreseen.
 RECENT_PART = 0.5
 
 
-def wait(state: State, model_id: str, position: int, now: float) -> float | None:
-    """Seconds until the request at `position` (from 1) of a model's line is granted."""
+def wait(
+    state: State, model_id: str, position: int, now: float, suppose: bool = False
+) -> float | None:
+    """Seconds until the request at `position` (from 1) of a model's line is granted.
+
+    `suppose`: another model's load that is under way, and of which none was measured, ends at once.
+    So the door has it, which would refuse more and keep its promise no better; nobody is told that.
+    """
     model = state.models.get(model_id)
     if model is None:
         return None
@@ -29,7 +36,7 @@ def wait(state: State, model_id: str, position: int, now: float) -> float | None
         room = sum(state.room(r) for r in taking)
         left = max(_left(state, r, now) for r in taking)
     else:
-        start = _next_turn(state, model, copies, now)
+        start = _next_turn(state, model, copies, now, suppose)
         room, left = model.max_num_seqs, _longest_turn(state, model, now)
     if start is None or position <= room:
         return start
@@ -49,7 +56,8 @@ def planned(state: State, model_id: str, now: float) -> float | None:
         if model.id == model_id:
             break
         before.append(model.id)
-    free = min((each for each in _free_at(state, now) if math.isfinite(each)), default=0.0)
+    places = _free_at(state, now, suppose=True)
+    free = min((each for each in places if math.isfinite(each)), default=0.0)
     return free + turns_of(state, before, now) + state.estimates.load(model_id)
 
 
@@ -73,11 +81,24 @@ def _served_after(
 
 def upcoming(state: State, now: float) -> list[tuple[str, float | None]]:
     """Models without a place, in the order in which they get one, and seconds until they answer."""
-    return _upcoming(state, state.unserved(now), now)
+    return _upcoming(state, state.unserved(now), now, suppose=False)
 
 
-def _upcoming(state: State, models: list[Model], now: float) -> list[tuple[str, float | None]]:
-    free = sorted(_free_at(state, now))
+def turn_left(state: State, replica: Replica, now: float) -> float | None:
+    """Seconds until a replica lets nobody new in, as things stand; 0 once it is closing.
+
+    None where nobody who waits gets its place.
+    """
+    if replica.closing:
+        return 0.0 if state.unserved(now) else None
+    rank = plan(state, now).heirs.get(replica.id)
+    return None if rank is None else max(0.0, closes_at(state, replica, rank, now) - now)
+
+
+def _upcoming(
+    state: State, models: list[Model], now: float, suppose: bool
+) -> list[tuple[str, float | None]]:
+    free = sorted(_free_at(state, now, suppose))
     found: list[tuple[str, float | None]] = []
     for model in models:
         start = free.pop(0) if free else 0.0
@@ -88,14 +109,16 @@ def _upcoming(state: State, models: list[Model], now: float) -> list[tuple[str, 
     return found
 
 
-def _next_turn(state: State, model: Model, copies: list[Replica], now: float) -> float | None:
+def _next_turn(
+    state: State, model: Model, copies: list[Replica], now: float, suppose: bool
+) -> float | None:
     """When a model answers that has no place, or whose turn is ending."""
     if copies:
         return _after_closing(state, model, copies, now)
     models = state.unserved(now)
     # Whoever asks for it first comes after all that wait already.
     models = models if model in models else [*models, model]
-    return dict(_upcoming(state, models, now))[model.id]
+    return dict(_upcoming(state, models, now, suppose))[model.id]
 
 
 def _after_closing(state: State, model: Model, copies: list[Replica], now: float) -> float | None:
@@ -134,29 +157,33 @@ def _left(state: State, replica: Replica, now: float) -> float:
     return _longest_turn(state, model, now) if _others(state, model, now) else math.inf
 
 
-def _free_at(state: State, now: float) -> list[float]:
-    """Seconds until each place is free for the next model."""
+def _free_at(state: State, now: float, suppose: bool) -> list[float]:
+    """Seconds until each place is free for the next model; infinity where nobody can tell."""
     held = [r for r in state.replicas.values() if r.state is not ReplicaState.SLEEPING]
     taken = {device for r in held for device in r.devices}
     empty = [0.0 for device in state.devices if device.id not in taken]
     # What a pinned model holds is never free, but the rest of its device is.
     beside = [0.0] if held and all(map(state.pinned, held)) and not empty else []
-    return [*empty, *beside, *(_until_free(state, r, now) for r in held if not state.pinned(r))]
+    leave = (_until_free(state, r, now, suppose) for r in held if not state.pinned(r))
+    return [*empty, *beside, *leave]
 
 
-def _until_free(state: State, replica: Replica, now: float) -> float:
+def _until_free(state: State, replica: Replica, now: float, suppose: bool = False) -> float:
     if state.pinned(replica):
         return math.inf
     if replica.state is ReplicaState.STOPPING:
         return max(0.0, state.estimates.unload - (now - replica.leaving_since))
-    return _until_left(state, replica, now) + state.estimates.unload
+    return _until_left(state, replica, now, suppose) + state.estimates.unload
 
 
-def _until_left(state: State, replica: Replica, now: float) -> float:
+def _until_left(state: State, replica: Replica, now: float, suppose: bool) -> float:
     """Seconds until a replica is to go; infinity where nobody can tell."""
     known = state.estimates.of(replica.model)
     if replica.state is ReplicaState.LOADING:
-        left = _until_ready(state, replica, now) or 0.0
+        left = _until_ready(state, replica, now)
+        if left is None and not suppose:
+            return math.inf
+        left = left or 0.0
         return left + run_length(state, replica.model, left, now)
     leases = [state.running[request_id] for request_id in replica.leases]
     if not leases:

@@ -18,12 +18,16 @@ COPY_AT = 1.0
 
 @dataclass(slots=True)
 class Plan:
-    """`limits`: of each replica that makes room, the highest rank that it still lets in."""
+    """`limits`: of each replica that makes room, the highest rank that it still lets in.
+
+    `heirs`: the rank of whoever gets its place.
+    """
 
     loads: list[Load] = field(default_factory=list)
     wakes: list[int] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
     limits: dict[int, float] = field(default_factory=dict)
+    heirs: dict[int, float] = field(default_factory=dict)
 
 
 class _Tables:
@@ -74,7 +78,7 @@ def plan(state: State, now: float) -> Plan:
     planned.gone += [replica_id for replica_id in asleep if replica_id in state.retired]
     planned.gone += [r.id for r in state.ready() if _unused_too_long(state, r, now)]
     tables = _Tables(state, planned.gone)
-    for model in _wanting(state, now):
+    for model in _wanting(state, planned, now):
         _find_place(state, planned, tables, model, now)
     return planned
 
@@ -97,6 +101,7 @@ def _find_place(state: State, planned: Plan, tables: _Tables, model: Model, now:
     rank = state.head(model.id)
     for replica_id in spot.evict:
         replica = state.replicas[replica_id]
+        planned.heirs[replica_id] = rank
         planned.limits[replica_id] = _limit(state, replica, rank, now)
         nobody = replica.model not in state.queues
         if replica.idle and (nobody or state.head(replica.model) > planned.limits[replica_id]):
@@ -206,7 +211,7 @@ def _sleeping(state: State, planned: Plan, model: Model) -> Replica | None:
     return next(found, None)
 
 
-def _wanting(state: State, now: float) -> Iterator[Model]:
+def _wanting(state: State, planned: Plan, now: float) -> Iterator[Model]:
     """Models that should have a replica: those that somebody waits for, wishes, second copies."""
     unserved = state.unserved(now)
     yield from unserved
@@ -218,20 +223,28 @@ def _wanting(state: State, now: float) -> Iterator[Model]:
             if state.may_try(model.id, now):
                 yield model
     if not unserved:
-        yield from _another_copy(state, now)
+        yield from _another_copy(state, planned, now)
 
 
-def _another_copy(state: State, now: float) -> Iterator[Model]:
-    """Models whose queue is longer than their copies can take soon."""
+def _another_copy(state: State, planned: Plan, now: float) -> Iterator[Model]:
+    """Models of which a whole batch still waits after the grants of this decision."""
     for name, line in state.queues.items():
         model = state.models.get(name)
         if model is None or model.replicas < 2 or not state.may_try(name, now):
             continue
         copies = state.copies(name)
         loading = any(r.state is ReplicaState.LOADING for r in copies)
-        wanted = len(line) >= COPY_AT * model.max_num_seqs
+        left = len(line) - sum(_lets_in(state, planned, replica) for replica in copies)
+        wanted = left >= COPY_AT * model.max_num_seqs
         if 0 < len(copies) < model.replicas and not loading and wanted:
             yield model
+
+
+def _lets_in(state: State, planned: Plan, replica: Replica) -> int:
+    """How many get a place in a replica now; nobody counts on one that makes room."""
+    if replica.id in planned.gone or planned.limits.get(replica.id, INFINITY) < INFINITY:
+        return 0
+    return max(0, state.room(replica))
 
 
 def _evictable(state: State, model: Model, staying: Sequence[Replica]) -> list[Replica]:

@@ -46,6 +46,8 @@ class Run:
         self._model = model
         self._request = request
         self._preemptable = preemptable(request)
+        # A wait counts from here: a download and an engine that is found dead are part of it.
+        self._arrived = clock()
         self._waited = 0.0
         self._tokens: list[int] = []
         self._read = 0
@@ -67,12 +69,11 @@ class Run:
         """Queue for a replica; its id."""
         request = self._request
         prepared = early.prepared if early else None
-        asked = self._clock()
         ticket = Ticket(
             request.request_id,
             self._model,
             request.account,
-            asked,
+            self._arrived,
             request.weight,
             request.lane,
             prepared.prompt_tokens if prepared else 0,
@@ -83,7 +84,7 @@ class Run:
         )
         self._finished = False
         replica_id = await self._dispatcher.lease(ticket)
-        self._waited += self._clock() - asked
+        self._waited = self._clock() - self._arrived
         self._held = self._dispatcher.held(request.request_id)
         return replica_id
 
@@ -102,7 +103,7 @@ class Run:
 
     @property
     def waited(self) -> float:
-        """Seconds in the queue until now, over all turns."""
+        """Seconds until now without a place, over all turns; a download before the first too."""
         return self._waited
 
     @property

@@ -138,7 +138,10 @@ class Scheduler(State):
             self.fairness.charge(ticket.account, seconds * len(replica.devices) / len(waiting))
 
     def load_failed(self, replica_id: int, reason: str, now: float) -> list[str]:
-        """The replica did not start. Returns the requests that waited for it: they fail with it."""
+        """The replica did not start. Returns the requests that waited for it: they fail with it.
+
+        Nobody does while another copy answers or is about to: they wait for that one.
+        """
         replica = self.replicas.pop(replica_id, None)
         self.retired.discard(replica_id)
         if replica is None:
@@ -146,7 +149,7 @@ class Scheduler(State):
             return []
         model = replica.model
         self._note_failure(model, reason, now)
-        failed = list(self.queues.get(model, ()))
+        failed = [] if self.served(model) else list(self.queues.get(model, ()))
         for request_id in failed:
             self.cancel(request_id, now)
         return failed
@@ -166,6 +169,7 @@ class Scheduler(State):
     def slept(self, replica_id: int, now: float) -> None:
         """The replica's weights are in the machine's memory, its device memory is free."""
         replica = self.replicas[replica_id]
+        self.failures.pop(replica.model, None)
         self.estimates.unloaded(now - replica.leaving_since)
         replica.state = ReplicaState.SLEEPING
         replica.falling_asleep = replica.closing = replica.served = False
@@ -283,12 +287,9 @@ class Scheduler(State):
         return outlook.upcoming(self, now)
 
     def turn_left(self, replica_id: int, now: float) -> float | None:
-        """Seconds left of a replica's turn; None while nobody waits for its place."""
-        replica = self.replicas[replica_id]
-        if not self.unserved(now) or self.pinned(replica):
-            return None
-        left = replica.ready_at + turns.ceiling(self, replica, now) - now
-        return 0.0 if replica.closing else max(0.0, left)
+        """Seconds until a replica's turn closes; None where nobody who waits gets its place."""
+        with self.unchanging():
+            return outlook.turn_left(self, self.replicas[replica_id], now)
 
     def tickets(self, account: str) -> list[Ticket]:
         """What an account has waiting, in the order of the queues."""

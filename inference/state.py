@@ -71,6 +71,10 @@ class State:
         up = (ReplicaState.READY, ReplicaState.LOADING)
         return [r for r in self.replicas.values() if r.model == model and r.state in up]
 
+    def served(self, model: str) -> bool:
+        """Whether a copy of the model that is to stay answers or is about to."""
+        return any(replica.id not in self.retired for replica in self.copies(model))
+
     def live_models(self) -> set[str]:
         """Models with a replica that answers or is about to."""
         up = (ReplicaState.READY, ReplicaState.LOADING)

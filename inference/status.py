@@ -124,8 +124,8 @@ class Resident:
     """A loaded copy of a model, or one that comes or goes.
 
     `waiting` are the requests in its model's queue. `ready_in`: seconds until it has loaded;
-    `turn_left`: seconds until it makes room for those who wait. None where it is not known, or
-    does not apply.
+    `turn_left`: seconds until it lets nobody new in, for those who wait for its place. None where
+    it is not known, or does not apply.
     """
 
     model: str

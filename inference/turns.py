@@ -119,6 +119,18 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     return min(most, begun + max(OPEN_ANSWERS * answer, pays_for_turn))
 
 
+def closes_at(state: State, replica: Replica, rank: float, now: float) -> float:
+    """When the turn ends for newcomers while a request of `rank` wants its place, as things stand.
+
+    A rank that lies ahead closes nothing before its moment, but for the ceiling.
+    """
+    until = open_until(state, replica, rank, now)
+    if until < INFINITY or rank <= now:
+        return until
+    most = replica.ready_at + ceiling(state, replica, now)
+    return min(most, max(rank, open_until(state, replica, now, now)))
+
+
 def _late(state: State, replica: Replica, now: float) -> float:
     """Whoever came before this moment would wait beyond the safe part of W for the next turn.
 
@@ -292,7 +304,9 @@ def moments(state: State, now: float) -> list[float]:
     found += [moment for moment in due if moment < INFINITY]
     if state.limits.idle:
         found += [r.last_used + state.limits.idle for r in state.ready() if r.idle]
-    if state.unserved(now):
+    if unserved := state.unserved(now):
+        # Whose rank lies ahead closes a turn only then.
+        found += [state.head(model.id) for model in unserved]
         for replica in state.ready():
             found.append(replica.ready_at + ceiling(state, replica, now))
             found.append(open_until(state, replica, now, now))

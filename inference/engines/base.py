@@ -159,9 +159,10 @@ def _transformers_engine(card: ModelCard, resources: Resources) -> Engine:
     return TransformersEngine(card, resources)
 
 
-def import_ahead(kind: str) -> None:
-    """What the first load of a model under vLLM would begin with. Seconds: call it in a thread."""
+def import_ahead(engine: str, kind: str) -> None:
+    """What the first load under an engine would begin with. Seconds: call it in a thread."""
     from inference.engines import warm
 
     warm.FORK_SERVER.begin(kind)
-    warm.import_vllm()
+    if engine == "vllm":
+        warm.import_vllm()

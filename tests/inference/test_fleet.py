@@ -11,7 +11,8 @@ import pytest
 
 from inference.catalogue import ModelCard, check_card
 from inference.devices import Device, sleep_memory_bytes
-from inference.engines.base import Resources
+from inference.engines import warm
+from inference.engines.base import Resources, import_ahead
 from inference.engines.echo import EchoEngine
 from inference.engines.vllm import VllmEngine
 from inference.errors import EngineCrashed, EngineError, LoadFailed
@@ -243,21 +244,37 @@ def test_budget_for_sleepers() -> None:
 # --- ahead of the first load ----------------------------------------------------------------------
 
 
-async def test_only_models_under_vllm_are_prepared_for(
+async def test_engines_whose_processes_are_forked_are_prepared_for(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun: list[str] = []
+    begun: list[tuple[str, str]] = []
 
-    def broken(kind: str) -> None:
-        begun.append(kind)
+    def broken(engine: str, kind: str) -> None:
+        begun.append((engine, kind))
         raise ImportError("no such library")
 
     monkeypatch.setattr("inference.fleet.import_ahead", broken)
-    fleet.warm([card()], "cpu")
-    assert fleet._warming is None
-    for _ in range(2):
-        fleet.warm([card(), ModelCard("m", "m")], "cpu")
-    assert fleet._warming is not None
-    await fleet._warming
-    assert begun == ["cpu"]
-    assert "vLLM cannot be imported: no such library" in caplog.text
+    afresh = [
+        card(),
+        ModelCard("custom/x", "x", engine="custom", task="custom"),
+        ModelCard("own code", "x", engine="transformers", trust_remote_code=True),
+    ]
+    fleet.warm(afresh, "cpu")
+    assert not fleet._warming
+    for engine in ("transformers", "vllm"):
+        for _ in range(2):
+            fleet.warm([*afresh, ModelCard("m", "m", engine=engine)], "cpu")
+        await asyncio.gather(*fleet._warming.values())
+        assert begun.pop() == (engine, "cpu") and not begun
+        assert f"for {engine} cannot be done ahead: no such library" in caplog.text
+
+
+@pytest.mark.parametrize(("engine", "imported"), [("transformers", 0), ("vllm", 1)])
+def test_the_fork_server_begins_for_all_of_them_and_only_vllm_is_imported_here(
+    engine: str, imported: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(warm.FORK_SERVER, "begin", begun.append)
+    monkeypatch.setattr(warm, "import_vllm", lambda: begun.append("vLLM"))
+    import_ahead(engine, "cpu")
+    assert begun == ["cpu", "vLLM"][: 1 + imported]

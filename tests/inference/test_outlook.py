@@ -3,11 +3,16 @@
 import pytest
 
 from inference import outlook, turns
-from inference.decisions import Limits
+from inference.decisions import Limits, Ticket
 from inference.errors import WaitTooLong
 from inference.estimates import MOST_SUPPOSED, Estimates
+from inference.replica import Replica
+from inference.requests import Lane
 from inference.scheduler import Scheduler
+from inference.state import RANK_PART
 from tests.inference.scheduling import ask, model, resident, scheduler, settle
+
+W = Limits().wait
 
 
 def learnt(s: Scheduler, *names: str, answer: float = 10.0, unload: float = 0.0) -> None:
@@ -241,3 +246,139 @@ def test_a_model_whose_loads_take_longer_than_the_bound_can_be_loaded_again() ->
     # Whoever comes behind would wait for W too, and there is a promise to keep.
     with pytest.raises(WaitTooLong):
         ask(s, "b", "second", now=1.0)
+
+
+def first_load() -> Scheduler:
+    """`a` is loaded for the first time, since 0; `b` is known, and waits for its place."""
+    models = model("a"), model("b", max_num_seqs=1), model("c")
+    s = scheduler(*models, limits=Limits(wait=1_000.0))
+    learnt(s, "b", "c")
+    s.retire("c")
+    settle(s, -1.0)
+    ask(s, "a", "first")
+    s.apply(s.schedule(0.0), 0.0)
+    ask(s, "b", "second", now=1.0)
+    return s
+
+
+def test_behind_a_load_of_unknown_length_nobody_is_told_a_time() -> None:
+    s = first_load()
+    assert (s.eta("second", 1.0), dict(s.upcoming(1.0))["b"]) == (None, None)
+    s.loaded(next(iter(s.replicas)), 50.0)
+    s.apply(s.schedule(50.0), 50.0)
+    assert s.running.keys() == {"first"}
+    s.finish("first", 60.0)
+    s.apply(s.schedule(60.0), 60.0)
+    # From now on its loads are known.
+    assert s.eta("second", 60.0) is not None
+
+
+def test_at_the_door_the_rest_of_such_a_load_counts_as_nothing() -> None:
+    """With its turn and all that waits behind it: nobody is told that, but W is promised."""
+    s = first_load()
+    early = outlook.planned(s, "c", 1.0)
+    assert early is not None
+    deep = outlook.wait(s, "b", 20, 1.0, suppose=True)
+    s.estimates.recall({"a": {"load": 13.0}})
+    known = outlook.wait(s, "c", 1, 1.0)
+    assert known == pytest.approx(early + 12.0)
+    # Whoever waits ahead is waited for, there too.
+    known = outlook.wait(s, "b", 20, 1.0)
+    assert deep is not None and known == pytest.approx(deep + 12.0)
+
+
+def test_the_door_is_shut_behind_a_long_queue_while_a_load_of_unknown_length_is_under_way() -> None:
+    s = first_load()
+    with pytest.raises(WaitTooLong):
+        for number in range(90):
+            ask(s, "b", f"more-{number}", now=1.0)
+    assert 70 < s.waiting("b") < 85
+
+
+def beside_b(**more: object) -> tuple[Scheduler, Replica]:
+    """`a` and `b` are known and have no places side by side; `a` has answered somebody since 0."""
+    s = scheduler(model("a", **more), model("b"), limits=Limits(slice=300.0))
+    learnt(s, "b", "a")
+    ask(s, "a", "runs")
+    settle(s, 0.0)
+    (replica,) = s.replicas.values()
+    replica.ready_at = 0.0
+    return s, replica
+
+
+def closing_moment(s: Scheduler, replica: Replica, now: float) -> float:
+    """When its turn closes in a run in which nothing happens."""
+    while not replica.closing:
+        now += (s.next_change(now) or 0.0) + 0.001
+        s.apply(s.schedule(now), now)
+    return now
+
+
+# Two mean answers; four loads where few are served by leaving; the slice where a batch is full.
+@pytest.mark.parametrize(
+    ("places", "load", "closes"), [(4, 3.0, 20.0), (4, 30.0, 120.0), (1, 3.0, 305.0)]
+)
+def test_the_time_left_of_a_turn_is_that_until_it_closes(
+    places: int, load: float, closes: float
+) -> None:
+    s, replica = beside_b(max_num_seqs=places)
+    for name in "ab":
+        s.estimates.of(name).load.value = load
+    assert s.turn_left(replica.id, 4.0) is None
+    ask(s, "b", "waits", now=5.0, account="bob")
+    settle(s, 5.0)
+    told = [now + (s.turn_left(replica.id, now) or 0.0) for now in (5.0, 8.0, 12.0)]
+    end = closing_moment(s, replica, 12.0)
+    assert told == pytest.approx([end] * 3, abs=0.01)
+    assert end == pytest.approx(closes, abs=0.01)
+    assert s.turn_left(replica.id, end) == 0.0
+
+
+@pytest.mark.parametrize(("due", "closes"), [(40.0, 40.0), (900.0, 300.0)])
+def test_a_turn_ends_when_the_batch_lane_is_due_or_at_its_ceiling(
+    due: float, closes: float
+) -> None:
+    """Before that its work closes no turn in which people are served, and nor need anybody ask."""
+    s, replica = beside_b()
+    s.batch_clock = due
+    s.submit(Ticket("later", "b", "owl", -W, lane=Lane.BATCH), -W)
+    settle(s, 1.0)
+    told = 1.0 + (s.turn_left(replica.id, 1.0) or 0.0)
+    assert told == pytest.approx(closes)
+    assert closing_moment(s, replica, 1.0) == pytest.approx(closes, abs=0.01)
+
+
+def test_whose_account_has_had_much_closes_a_turn_so_much_later() -> None:
+    s, replica = beside_b()
+    s.fairness.charge("alice", 10_000.0)
+    ask(s, "b", "waits", now=5.0)
+    settle(s, 5.0)
+    assert s.head("b") == 5.0 + W * RANK_PART
+    told = 5.0 + (s.turn_left(replica.id, 5.0) or 0.0)
+    assert told == pytest.approx(s.head("b"))
+    assert closing_moment(s, replica, 5.0) == pytest.approx(told, abs=0.01)
+
+
+def test_only_the_turn_whose_place_is_wanted_ends() -> None:
+    s = scheduler(*(model(name, 5) for name in "abc"), limits=Limits(slice=300.0))
+    learnt(s, *"abc")
+    for request, name in (("1", "a"), ("2", "b"), ("3", "b")):
+        ask(s, name, request)
+    settle(s, 0.0)
+    ask(s, "c", "waits", now=1.0, account="bob")
+    settle(s, 1.0)
+    copies = {r.model: r for r in s.replicas.values()}
+    assert s.turn_left(copies["b"].id, 1.0) is None
+    told = 1.0 + (s.turn_left(copies["a"].id, 1.0) or 0.0)
+    assert closing_moment(s, copies["a"], 1.0) == pytest.approx(told, abs=0.01)
+    assert not copies["b"].closing
+
+
+def test_what_somebody_has_waited_before_counts_at_the_door() -> None:
+    s, _ = beside_b(max_num_seqs=1)
+    for i in range(5):
+        ask(s, "a", str(i), now=1.0, account=f"user{i}")
+    # After 60 s of answers, at 85 % of what is left of W.
+    s.submit(Ticket("early", "a", "bob", 1.0 - W + 80.0), 1.0)
+    with pytest.raises(WaitTooLong, match="about 21 minutes"):
+        s.submit(Ticket("late", "a", "bob", 1.0 - W + 60.0), 1.0)

@@ -1,6 +1,7 @@
 """The one door, in process, with the echo engine."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -12,6 +13,7 @@ from django.conf import LazySettings
 from inference.catalogue import ModelCard
 from inference.errors import (
     ContextLengthExceeded,
+    EngineCrashed,
     EngineTimeout,
     InferenceError,
     LoadFailed,
@@ -19,8 +21,10 @@ from inference.errors import (
     ModelUnavailable,
     QueueFull,
     ShuttingDown,
+    WaitTooLong,
 )
 from inference.requests import FinishReason, GenerateRequest, Message, Output, SamplingParams
+from inference.run import Early, Run
 from inference.service import InferenceService
 
 GIB = 2**30
@@ -286,6 +290,58 @@ async def test_request_that_finds_its_engine_dead_waits_for_the_next(
     await engine.stop()  # as a crash that nobody has noticed yet
     assert len(await said(service, ask("slow"))) == 3
     assert service._replicas("slow")[0].id != replica.id
+
+
+class Clock:
+    """The machine's, put forward by hand."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@pytest.mark.parametrize("what", ["download", "crash"])
+async def test_a_wait_counts_from_the_arrival_whatever_comes_before_the_queue(
+    what: str, limits: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, begin, seconds = Clock(), Run.begin, [500.0, 0.0]
+
+    def pass_time() -> float:
+        clock.ahead += (passed := seconds.pop(0))
+        return passed
+
+    async def bring(*_: Any) -> None:
+        pass_time()
+
+    async def dies(run: Run, replica_id: int, early: Early | None) -> None:
+        if pass_time():
+            raise EngineCrashed("killed")
+        await begin(run, replica_id, early)
+
+    service = InferenceService(clock)
+    await service.start()
+    await service.set_cards(CARDS)
+    if what == "download":
+        monkeypatch.setattr(service.library, "bring", bring)
+    else:
+        monkeypatch.setattr(Run, "begin", dies)
+    try:
+        answer = await service.generate(ask("big"))
+        assert 500.0 <= answer.queue_seconds < 600.0
+        async with aclosing(answer):
+            usage = [output.usage async for output in answer if output.usage]
+        assert 500.0 <= usage[0].queue_seconds < 600.0
+        # Who has waited for W is told so; the next one is served.
+        seconds[:] = [1_201.0, 0.0]
+        other = "bigger" if what == "download" else "big"
+        with pytest.raises(WaitTooLong):
+            await service.generate(ask(other))
+        seconds[:] = [0.0]
+        async with aclosing(await service.generate(ask(other))) as answer:
+            assert answer.queue_seconds < 100.0
+    finally:
+        await service.shutdown(0)
 
 
 async def test_load_that_breaks_in_an_unforeseen_way_still_fails_its_waiters(

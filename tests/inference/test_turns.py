@@ -148,18 +148,25 @@ def test_last_answers_make_room_for_many_who_wait(load: float, stopped: tuple[st
     assert s.schedule(10.0).preemptions == stopped
 
 
-def test_who_cannot_be_resumed_is_not_stopped_for_the_sake_of_speed() -> None:
+@pytest.mark.parametrize(
+    ("may", "before", "stopped"), [(True, 2, ("1",)), (True, 3, ()), (False, 0, ())]
+)
+def test_who_cannot_be_resumed_again_is_not_stopped_for_the_sake_of_speed(
+    may: bool, before: int, stopped: tuple[str, ...]
+) -> None:
+    """Only where the drain has lasted as long as it may."""
     s = scheduler(model("a"), model("b"))
     for i, name in enumerate(("a", "b")):
         ask(s, name, f"known-{name}", now=float(i))
         settle(s, float(i))
         s.finish(f"known-{name}", i + 0.5, tokens=10)
-    ask(s, "b", "1", now=3.0)
+    s.submit(Ticket("1", "b", "alice", 3.0, preemptable=may, preempted=before), 3.0)
     settle(s, 3.0)
     for i in range(9):
         ask(s, "a", f"many-{i}", now=10.0)
     s.apply(s.schedule(10.0), 10.0)
-    assert not s.schedule(10.0).preemptions
+    assert s.schedule(10.0).preemptions == stopped
+    assert s.schedule(10.0 + s.limits.drain).preemptions == ("1",)
 
 
 def test_nobody_waits_longer_than_the_bound() -> None:
