@@ -24,7 +24,8 @@ from bench import procs
 from bench.contenders import serving
 from bench.crowd import Asking, Call, send_rubbish
 from bench.figures import percentile
-from bench.load import ENV, MODEL, Figure, Server, print_table
+from bench.load import ENV, MODEL, print_table
+from bench.scenarios import Figure, Server
 
 RATE, TOKENS = 50.0, 50
 # Of a hundred.
@@ -39,7 +40,7 @@ class Sample(tuple[float, int, int, int]):
     @staticmethod
     def of(server: Server, began: float) -> Sample:
         """Now."""
-        process = Path(f"/proc/{server.child.pid}")
+        process = Path(f"/proc/{server.pid}")
         files, tasks = (len(os.listdir(process / each)) for each in ("fd", "task"))
         return Sample((time.perf_counter() - began, server.resident(), files, tasks))
 
@@ -66,7 +67,8 @@ async def crowd(server: Server, clients: int, seconds: float) -> tuple[list[Call
         while time.perf_counter() - began < seconds:
             if kind == "rubbish":
                 nth += 1
-                await send_rubbish(server.port, nth)
+                if (status := await send_rubbish(server.port, nth)) >= 500:
+                    raise procs.Trouble(f"Rubbish was answered {status}.")
             else:
                 calls.append(await asking.call(kind))
             await asyncio.sleep(chance.expovariate(2.0))
@@ -132,7 +134,7 @@ def main() -> None:
         data = Path(folder) / "data"
         cards = MODEL.format(seqs=options.clients, rate=RATE)
         with serving(data, cards, ENV) as (child, port, _):
-            work = crowd(Server(child, port), options.clients, 60 * options.minutes)
+            work = crowd(Server(child.pid, port), options.clients, 60 * options.minutes)
             calls, samples = asyncio.run(work)
         # The server has ended in order: every record is in the database.
         wrong = unsettled(calls, data / "db.sqlite3")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.contenders import serving
-from bench.load import ENV, MODEL, Server
+from bench.load import ENV, MODEL
+from bench.scenarios import Server
 from bench.soak import RATE, crowd, figures, unsettled
 
 SECONDS = 120.0
@@ -21,7 +22,7 @@ MOST_GROWTH = 30e6
 def test_a_crowd_with_bad_manners_costs_nobody_a_token(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(data, MODEL.format(seqs=100, rate=RATE), ENV) as (child, port, _):
-        calls, samples = asyncio.run(crowd(Server(child, port), 100, SECONDS))
+        calls, samples = asyncio.run(crowd(Server(child.pid, port), 100, SECONDS))
     wrong = unsettled(calls, data / "db.sqlite3")
     assert not wrong
     assert len(calls) > 2000 and {call.kind for call in calls} == {"reads", "leaves", "rests"}
