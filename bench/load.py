@@ -65,7 +65,7 @@ def main() -> None:
     scenario = SCENARIOS[options.scenario]
     procs.sigterm_ends_orderly()
     try:
-        with server(scenario.places or options.streams, scenario.rate) as found:
+        with server(scenario.places or options.streams, scenario.rate, **scenario.env) as found:
             figures = asyncio.run(scenario.work(found, options))
     except procs.Trouble as trouble:
         sys.exit(str(trouble))

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import math
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench import procs
-from bench.crowd import Asking, Call, gaps, lateness
+from bench.crowd import LITTLE, Asking, Call, gaps, lateness
 from bench.figures import percentile
 
 # Streams that are to run side by side begin one after the other: what a rush costs is `burst`'s.
 BEGIN_PER_SECOND = 100
 # What `overload` overloads.
 PLACES = 32
+# Clients that crash: so many a second, beside so many who read to the end.
+CRASHES_PER_SECOND, READERS = 40, 50
+# Clients that read nothing, so many a second: what is measured is that they do not read, not that
+# they come. The server has to lose patience with each so long after its buffers are full, and looks
+# twenty times meanwhile.
+DEAF_PER_SECOND = 20
+STALL_SECONDS, SLACK_SECONDS = 10, 2
+# 10 MB an answer, in a thousand pieces: more than all buffers on its way hold.
+LONG_WORD, LONG_TOKENS = "x" * 10_000, 1000
+MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +76,36 @@ class Server:
     pid: int
     port: int
     rate: float = 0.0
+    # How many clients that read nothing it has to bear.
+    deaf: int = 100
 
     def asking(self, tokens: int) -> Asking:
         """For an answer of so many short tokens."""
         return Asking(self.port, "echo", tokens)
 
+    def asking_much(self) -> Asking:
+        """For an answer that fits into no buffer."""
+        return Asking(self.port, "echo", LONG_TOKENS, word=LONG_WORD, receive=LITTLE)
+
     def resident(self) -> int:
         """Bytes of memory."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def files(self) -> int:
+        """How many are open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    async def metric(self, name: str) -> float | None:
+        """The sum of one figure of /metrics; None where there is none of that name."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            lines = (await reader.read()).decode().splitlines()
+        finally:
+            writer.close()
+        found = [each for each in lines if each.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(each.split()[-1]) for each in found) if found else None
 
 
 @asynccontextmanager
@@ -91,6 +123,14 @@ async def watched(memory: Callable[[], int]) -> AsyncIterator[list[int]]:
         yield seen
     finally:
         task.cancel()
+
+
+def kernel_memory() -> int:
+    """Bytes that Linux has for all connections of the machine, of both ends where both are here."""
+    for line in Path("/proc/net/sockstat").read_text().splitlines():
+        if line.startswith("TCP:"):
+            return int(line.split("mem ")[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def whole(calls: Sequence[Call]) -> Figure:
@@ -213,6 +253,73 @@ async def rubbish(found: Server, options: argparse.Namespace) -> list[Figure]:
     ]
 
 
+async def leavers(found: Server, options: argparse.Namespace) -> list[Figure]:
+    """Clients that crash in mid-stream, half of them by reset, beside some who read to the end."""
+    asking, short = found.asking(int(options.seconds * found.rate)), found.asking(30)
+    await short.call("reads")  # what is opened once for all is open now
+    before = found.files()
+    reading = asyncio.create_task(one_by_one(asking, READERS, BEGIN_PER_SECOND))
+    crashing: list[asyncio.Task[Call]] = []
+    for kind in itertools.cycle(("leaves", "resets")):
+        if reading.done():
+            break
+        crashing.append(asyncio.create_task(short.call(kind)))
+        await asyncio.sleep(1 / CRASHES_PER_SECOND)
+    calls, crashed = await reading, await asyncio.gather(*crashing)
+    gone = await seconds_until(lambda: nothing_left(found, before), 30)
+    kinds = Counter(call.kind for call in crashed if call.tokens >= short.tokens // 3)
+    early = len(crashed) - kinds.total()
+    print(f"crashed in mid-stream: {dict(kinds)}")
+    return [
+        whole(calls),
+        Figure("clients that crashed before they were answered", early, 0, ""),
+        Figure("a token of the others later than its schedule, p99",
+               1e3 * percentile(lateness(calls, found.rate), 99), 250, "ms"),
+        Figure("until nothing is left of those who crashed", gone, 1, "s"),
+    ]  # fmt: skip
+
+
+async def nothing_left(found: Server, files: int) -> bool:
+    """Whether no request runs, and no more files are open than there were."""
+    return found.files() <= files and not await found.metric("llms_requests_running")
+
+
+async def seconds_until(condition: Callable[[], Awaitable[bool]], limit: float) -> float:
+    """How long it takes until something holds; infinite beyond the limit."""
+    began = time.perf_counter()
+    while not await condition():
+        if time.perf_counter() - began > limit:
+            return math.inf
+        await asyncio.sleep(0.02)
+    return time.perf_counter() - began
+
+
+async def stalled(found: Server, options: argparse.Namespace) -> list[Figure]:
+    """Clients that ask for much and read nothing, and a valid one beside them."""
+    asking, much = found.asking(20), found.asking_much()
+    alone = await asked_again(asking, options.seconds)
+    beside: list[Call] = []
+    async with watched(found.resident) as seen, watched(kernel_memory) as kernel:
+        deaf = asyncio.create_task(one_by_one(much, found.deaf, DEAF_PER_SECOND, "is deaf"))
+        while not deaf.done():
+            beside += await asked_again(asking, 1)
+    calls = await deaf
+    took = [call.ended - call.asked if call.error == "Cut" else math.inf for call in calls]
+    ended = dict(Counter(call.error for call in calls))
+    print(f"p99 of valid traffic {1e3 * latency(alone):.1f} ms alone, "
+          f"{1e3 * latency(beside):.1f} ms beside; how the others ended: {ended}")  # fmt: skip
+    return [
+        whole(alone + beside),
+        Figure("memory of the server for each who reads nothing",
+               (max(seen) - seen[0]) / found.deaf / MIB, 1, "MiB"),
+        Figure("and of the kernel", (max(kernel) - kernel[0]) / found.deaf / MIB, None, "MiB"),
+        Figure("until the first is cut off", min(took), STALL_SECONDS, "s", least=True),
+        Figure("until all are cut off", max(took), STALL_SECONDS + SLACK_SECONDS, "s"),
+        Figure("p99 of valid traffic, ms beside them", 1e3 * latency(beside), None, "ms"),
+        Figure("p99 of valid traffic, times as long", latency(beside) / latency(alone), 2, ""),
+    ]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What is done, and to what kind of server: its places (0: one for each stream), its rate."""
@@ -220,6 +327,7 @@ class Scenario:
     work: Callable[[Server, argparse.Namespace], Coroutine[Any, Any, list[Figure]]]
     places: int = 0
     rate: float = 0.0
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 SCENARIOS = {
@@ -227,4 +335,6 @@ SCENARIOS = {
     "burst": Scenario(burst, rate=5.0),
     "overload": Scenario(overload, PLACES, 20.0),
     "rubbish": Scenario(rubbish, 64),
+    "leavers": Scenario(leavers, 512, 20.0),
+    "stalled": Scenario(stalled, 128, env={"STALL_SECONDS": str(STALL_SECONDS)}),
 }
