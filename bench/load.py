@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import procs
+from bench import beside, procs
 from bench.contenders import serving
 from bench.scenarios import SCENARIOS, Figure, Server
 
@@ -61,10 +61,18 @@ def main() -> None:
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument(
+        "--peer", action="store_true", help="put it to vLLM's own server too, with a real model"
+    )
     options = parser.parse_args()
     scenario = SCENARIOS[options.scenario]
+    if options.peer and not scenario.any_engine:
+        parser.error(f"{options.scenario} needs the echo engine, which nobody else has")
     procs.sigterm_ends_orderly()
     try:
+        if options.peer:
+            print(beside.table(beside.compare(scenario, options, ENV)))
+            return
         with server(scenario.places or options.streams, scenario.rate, **scenario.env) as found:
             figures = asyncio.run(scenario.work(found, options))
     except procs.Trouble as trouble:

@@ -328,13 +328,15 @@ class Scenario:
     places: int = 0
     rate: float = 0.0
     env: Mapping[str, str] = field(default_factory=dict)
+    # Whether it can be put to a server whose engine is a real one.
+    any_engine: bool = False
 
 
 SCENARIOS = {
     "streams": Scenario(streams, rate=5.0),
-    "burst": Scenario(burst, rate=5.0),
+    "burst": Scenario(burst, rate=5.0, any_engine=True),
     "overload": Scenario(overload, PLACES, 20.0),
-    "rubbish": Scenario(rubbish, 64),
+    "rubbish": Scenario(rubbish, 64, any_engine=True),
     "leavers": Scenario(leavers, 512, 20.0),
-    "stalled": Scenario(stalled, 128, env={"STALL_SECONDS": str(STALL_SECONDS)}),
+    "stalled": Scenario(stalled, 128, env={"STALL_SECONDS": str(STALL_SECONDS)}, any_engine=True),
 }

@@ -1,4 +1,4 @@
-"""Figures with their goals, and scenarios put to a real server."""
+"""Figures with their goals and their peers, and scenarios put to a real server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import os
 
 import pytest
 
-from bench import load, scenarios
+from bench import beside, load, scenarios
 from bench.scenarios import SCENARIOS, Figure, Server
+from tests.bench.test_crowd import serving
 
 NEVER = Figure("until all are cut off", math.inf, 12, "s")
 SOON = Figure("until all are cut off", 10.2, 12, "s")
@@ -24,6 +25,34 @@ def test_never_is_said_and_missed() -> None:
 def test_what_has_no_goal_is_not_missed() -> None:
     figure = Figure("and of the kernel", 2.0, None, "MiB")
     assert figure.is_reached and figure.row() == "| and of the kernel | 2.00 MiB | | |"
+
+
+def test_a_peer_has_a_ratio_where_both_have_a_figure() -> None:
+    ours = [Figure("memory", 1.0, 1, "MiB"), SOON]
+    theirs = [Figure("memory", 4.0, 1, "MiB"), NEVER]
+    said = beside.table({"ours": ours, "vLLM's": theirs}).splitlines()
+    assert said[-2:] == [
+        "| memory | 1.00 MiB | 4.00 MiB | 0.25 |",
+        "| until all are cut off | 10.20 s | never | – |",
+    ]
+
+
+async def test_a_real_model_is_asked_and_its_tokens_are_counted() -> None:
+    """Some come two to an event; how many there were stands in the last one."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        events = [b'{"choices": [{"delta": {"content": "a b"}}]}'] * 2
+        events.append(b'{"choices": [], "usage": {"completion_tokens": 4}}')
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for each in events:
+            writer.write(b"%x\r\ndata: %b\n\n\r\n" % (len(each) + 8, each))
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+
+    async with serving(serve) as port:
+        call = await beside.RealServer(0, port, key="k").asking(4).call("reads")
+    assert call.whole and call.tokens == len(call.arrivals) == 4 and not call.request_id
 
 
 @pytest.mark.parametrize(
