@@ -165,10 +165,12 @@ class InProcess:
 
 
 @contextmanager
-def ours(setup: Setup, under: Sequence[str] = ()) -> Iterator[Contender]:
+def ours(
+    setup: Setup, under: Sequence[str] = (), more: Mapping[str, str] | None = None
+) -> Iterator[Contender]:
     """`manage.py serve` with one model, asking for keys; `under` these arguments of Python."""
-    more = {"DEFAULT_MODEL": "bench", "AUTH_MODE": "key"}
-    with serving(setup.folder / "ours", card(setup), more, under) as (child, port, env):
+    settings = {**(more or {}), "DEFAULT_MODEL": "bench", "AUTH_MODE": "key"}
+    with serving(setup.folder / "ours", card(setup), settings, under) as (child, port, env):
         key = manage(env, "shell", "--no-imports", "-v0", "-c", MAKE_KEY).split()[-1]
         yield HttpServer("ours", child, port, "bench", key)
 

@@ -1,4 +1,4 @@
-"""Clients of every kind, who look at each token: readers, leavers, dozers, senders of rubbish.
+"""Clients of every kind, who look at each token: they read, crash, doze, stall and send rubbish.
 
 The echo engine numbers its tokens, so that one that is lost, doubled or out of place is seen.
 `python -m bench.crowd PORT PER_SECOND SECONDS` sends rubbish.
@@ -9,18 +9,26 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
+import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, ClassVar
 
 import orjson
 
 from bench.client import Connection, NotOk
 
-# For so long a client that dozes off does not read.
-REST_SECONDS = 1.0
+# For so long a client that dozes off does not read, and so many tokens later again.
+REST_SECONDS, REST_TOKENS = 1.0, 20
+# How often a client that reads nothing looks whether it was cut off.
+LOOK_SECONDS = 0.1
+# What a client takes in unread, where it is to be little (SO_RCVBUF; Linux doubles it).
+LITTLE = 32 * 1024
 # What no client of ours would send, and how much of it is a request.
 RUBBISH = (
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -40,12 +48,21 @@ class Wrong(ValueError):
     """A token that is not the next one, or a server that breaks."""
 
 
+class Cut(ConnectionError):
+    """The server has ended the connection of a client that reads nothing."""
+
+
+class StillOpen(TimeoutError):
+    """It did not, for as long as the client had patience."""
+
+
 @dataclass(slots=True)
 class Call:
-    """One request as its client saw it."""
+    """One request as its client saw it, from before it had a connection."""
 
     kind: str
     asked: float
+    wanted: int = 0
     status: int = 0
     request_id: str = ""
     tokens: int = 0
@@ -53,12 +70,14 @@ class Call:
     # The code of an error, in an answer of its own or in an event.
     error: str = ""
     ended: float = 0.0
+    # When each token came.
     arrivals: list[float] = field(default_factory=list)
 
 
-def expected(count: int) -> str:
-    """What the echo engine says to the prompt `w`."""
-    return "".join(f"{i}:w " for i in range(count))
+@lru_cache(maxsize=4)
+def expected(count: int, word: str = "w") -> str:
+    """What the echo engine says to a prompt of one word."""
+    return "".join(f"{i}:{word} " for i in range(count))
 
 
 class Listener(Connection):
@@ -68,25 +87,56 @@ class Listener(Connection):
         super().__init__()
         self._text = text
         self._place = 0
+        self._rests = 0
+        self._stalls = False
         self._heard = heard
         self.call = Call("", 0.0)
 
-    def begin(self, kind: str) -> Call:
+    def begin(self, call: Call) -> None:
         """The next request."""
-        self._place = 0
-        self.call = Call(kind, time.perf_counter())
-        return self.call
+        self._place = self._rests = 0
+        self.call = call
 
     def close(self) -> None:
         """Go away at once, in the middle of whatever is going on."""
         if self._transport is not None:
             self._transport.abort()
 
-    def rest(self) -> None:
-        """Read nothing for a while."""
+    def reset(self) -> None:
+        """The same as a machine that crashed and came back does it: by a reset."""
         if self._transport is not None:
+            at_once = struct.pack("ii", 1, 0)
+            self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            self._transport.abort()
+
+    def rest(self) -> None:
+        """Read nothing for a while, once for each REST_TOKENS."""
+        if self._transport is not None and self.call.tokens > REST_TOKENS * self._rests:
+            self._rests += 1
             self._transport.pause_reading()
             asyncio.get_running_loop().call_later(REST_SECONDS, self._transport.resume_reading)
+
+    def stall(self, patience: float) -> None:
+        """Read nothing any more. The request ends with Cut, or StillOpen after so many seconds."""
+        if self._transport is not None and not self._stalls:
+            self._stalls = True
+            self._transport.pause_reading()
+            self._look(time.perf_counter() + patience)
+
+    def _look(self, until: float) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if is_cut(self._socket()):
+            self._fail(Cut("The server has ended the connection."))
+        elif time.perf_counter() > until:
+            self._fail(StillOpen("The server keeps the connection."))
+        else:
+            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look, until)
+
+    def _socket(self) -> socket.socket:
+        assert self._transport is not None
+        found: socket.socket = self._transport.get_extra_info("socket")
+        return found
 
     def _head(self) -> bool:
         try:
@@ -96,7 +146,7 @@ class Listener(Connection):
             raise
         if known:
             self.call.status = 200
-            self.call.request_id = self._answer.headers[b"x-request-id"].decode()
+            self.call.request_id = self._answer.headers.get(b"x-request-id", b"").decode()
         return known
 
     def _body(self, body: bytes) -> None:
@@ -109,61 +159,96 @@ class Listener(Connection):
             if event.startswith(b"data: {"):
                 self._take(orjson.loads(event[6:]))
         if self.call.tokens > before:
-            self.call.arrivals.append(time.perf_counter())
+            self.call.arrivals += [time.perf_counter()] * (self.call.tokens - before)
             if self._heard is not None:
                 self._heard(self)
 
-    def _take(self, data: dict[str, object]) -> None:
+    def _take(self, data: dict[str, Any]) -> None:
         if error := data.get("error"):
-            assert isinstance(error, dict)
             self.call.error = str(error["code"])
-            return
+        else:
+            self._count(data)
+
+    def _count(self, data: dict[str, Any]) -> None:
         choices = data["choices"]
-        assert isinstance(choices, list)
         text = choices[0]["text"] if choices else ""
         if not self._text.startswith(text, self._place):
-            raise Wrong(f"{text!r} where {self._text[self._place :][:40]!r} was to come")
+            raise Wrong(f"{text[:40]!r} where {self._text[self._place :][:40]!r} was to come")
         self._place += len(text)
         self.call.tokens += text.count(" ")
 
 
+def is_cut(line: socket.socket) -> bool:
+    """Whether the peer has ended the connection; nothing is read for that."""
+    state = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state != 1  # TCP_ESTABLISHED
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Where to ask for what."""
+    """Where to ask for what.
 
+    `receive` is SO_RCVBUF (0: what the system gives); for `patience` seconds a client that reads
+    nothing waits to be cut off.
+    """
+
+    path: ClassVar[str] = "/v1/completions"
     port: int
     model: str
     tokens: int
     key: str = ""
+    word: str = "w"
+    receive: int = 0
+    patience: float = 60.0
+
+    def body(self) -> dict[str, Any]:
+        """A completion of exactly so many tokens."""
+        asked = {"model": self.model, "prompt": self.word, "max_tokens": self.tokens}
+        return asked | {"ignore_eos": True}
+
+    def listener(self, heard: Callable[[Listener], None] | None) -> Listener:
+        """Who looks at the answer."""
+        return Listener(expected(self.tokens, self.word), heard)
 
     def request(self, stream: bool) -> bytes:
-        """A completion of exactly so many tokens."""
-        asked = {"model": self.model, "prompt": "w", "max_tokens": self.tokens}
-        data = json.dumps(asked | {"ignore_eos": True, "stream": stream}).encode()
+        """Its bytes."""
+        data = json.dumps(self.body() | {"stream": stream}).encode()
         key = f"Authorization: Bearer {self.key}\r\n" if self.key else ""
         head = (
-            f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{key}"
+            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{key}"
             f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
         )
         return head.encode() + data
 
     async def connect(self, heard: Callable[[Listener], None] | None = None) -> Listener:
         """A new connection."""
-        loop, text = asyncio.get_running_loop(), expected(self.tokens)
-        _, made = await loop.create_connection(
-            lambda: Listener(text, heard), "127.0.0.1", self.port
-        )
+        loop, line = asyncio.get_running_loop(), socket.socket()
+        line.setblocking(False)
+        try:
+            if self.receive:
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive)
+            await loop.sock_connect(line, ("127.0.0.1", self.port))
+        except BaseException:
+            line.close()
+            raise
+        _, made = await loop.create_connection(lambda: self.listener(heard), sock=line)
         return made
 
     async def call(self, kind: str, line: Listener | None = None) -> Call:
-        """One request of a client of some kind, to its end. Raises Wrong."""
-        doing = {"leaves": _leave_at(self.tokens // 3), "rests": _rest}.get(kind)
+        """One request of a client of some kind, to its end. Raises Wrong.
+
+        The clock starts before there is a connection: where many come at once, that is what takes
+        long.
+        """
+        call = Call(kind, time.perf_counter(), self.tokens)
         try:
-            made = line or await self.connect(doing)
+            made = line or await self.connect(self._manners(kind))
         except OSError as broken:
-            now = time.perf_counter()
-            return Call(kind, now, error=type(broken).__name__, ended=now)
-        call = made.begin(kind)
+            call.error, call.ended = type(broken).__name__, time.perf_counter()
+            return call
+        made.begin(call)
+        if kind == "is deaf":
+            made.stall(self.patience)
         try:
             await made.ask(self.request(stream=kind != "whole"))
         except NotOk as refusal:
@@ -181,22 +266,26 @@ class Asking:
                 made.close()
         return call
 
+    def _manners(self, kind: str) -> Callable[[Listener], None] | None:
+        early = self.tokens // 3
+        return {
+            "leaves": _once_at(early, Listener.close),
+            "resets": _once_at(early, Listener.reset),
+            "rests": Listener.rest,
+            "stalls": lambda line: line.stall(self.patience),
+        }.get(kind)
 
-def _leave_at(tokens: int) -> Callable[[Listener], None]:
+
+def _once_at(tokens: int, do: Callable[[Listener], None]) -> Callable[[Listener], None]:
     def heard(line: Listener) -> None:
         if line.call.tokens >= tokens:
-            line.close()
+            do(line)
 
     return heard
 
 
-def _rest(line: Listener) -> None:
-    if len(line.call.arrivals) == 1:
-        line.rest()
-
-
 async def send_rubbish(port: int, nth: int) -> int:
-    """Something that is no request; the status of the answer, 0 for a closed line. Raises Wrong."""
+    """Something that is no request; the status of the answer, 0 for a closed line."""
     data = RUBBISH[nth % len(RUBBISH)]
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -207,14 +296,11 @@ async def send_rubbish(port: int, nth: int) -> int:
         return 0
     finally:
         writer.transport.abort()
-    status = int(line.split(b" ")[1]) if line.startswith(b"HTTP/1.1 ") else 0
-    if status >= 500:
-        raise Wrong(f"{data[:60]!r} is answered {status}")
-    return status
+    return int(line.split(b" ")[1]) if line.startswith(b"HTTP/1.1 ") else 0
 
 
 async def pester(port: int, per_second: float, seconds: float) -> Counter[int]:
-    """So much rubbish; how it was answered. Raises Wrong."""
+    """So much rubbish; how it was answered."""
     loop = asyncio.get_running_loop()
     began, tasks = loop.time(), list[asyncio.Task[int]]()
     while (due := len(tasks) / per_second) < seconds:
@@ -223,9 +309,21 @@ async def pester(port: int, per_second: float, seconds: float) -> Counter[int]:
     return Counter(await asyncio.gather(*tasks))
 
 
-def gaps(calls: list[Call]) -> list[float]:
-    """Seconds between one piece of an answer and the next."""
-    return [b - a for call in calls for a, b in itertools.pairwise(call.arrivals)]
+def lateness(calls: Sequence[Call], rate: float) -> list[float]:
+    """Seconds that each token came after it was due.
+
+    The engine takes 1 / rate for each, so the first is due that long after its client came and the
+    others by the same schedule: what was once lost stays lost, and a little more with each token
+    adds up.
+    """
+    return [
+        at - call.asked - nth / rate for call in calls for nth, at in enumerate(call.arrivals, 1)
+    ]
+
+
+def gaps(calls: Sequence[Call]) -> list[float]:
+    """Seconds between one piece of an answer and the next; one piece may hold several tokens."""
+    return [b - a for call in calls for a, b in itertools.pairwise(call.arrivals) if b > a]
 
 
 def main() -> None:
