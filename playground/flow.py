@@ -25,6 +25,8 @@ SEND_BUFFER_BYTES = 256 * 1024
 LOOKS = 20
 # Files that are not connections: the database, pipes to engines, files that are served.
 OTHER_FILES = 256
+# What may be tried again later, and its type in OpenAI's words.
+KINDS = {429: "rate_limit_error", 503: "server_error"}
 
 
 class Connection(Transport):
@@ -202,14 +204,14 @@ def answer_now(status: int, reason: bytes, message: str, code: str) -> bytes:
     head = (
         b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nConnection: close\r\n"
         b"%bContent-Length: %d\r\n\r\n"
-        % (status, reason, b"Retry-After: 10\r\n" if status == 429 else b"", len(body))
+        % (status, reason, b"Retry-After: 10\r\n" if status in KINDS else b"", len(body))
     )
     return head + body
 
 
 def error_bytes(status: int, message: str, code: str) -> bytes:
     """The body of that."""
-    kind = "rate_limit_error" if status == 429 else "invalid_request_error"
+    kind = KINDS.get(status, "invalid_request_error")
     error = {"message": message, "type": kind, "param": None, "code": code}
     return json.dumps({"error": error}).encode()
 

@@ -12,6 +12,7 @@ import gc
 import logging
 import os
 import sys
+import time
 from typing import Any
 
 import uvloop
@@ -25,7 +26,7 @@ asyncioreactor.install(_loop)
 from daphne.server import Server as DaphneServer
 from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
-from twisted.internet import defer
+from twisted.internet import defer, reactor
 
 from inference import errors, get_service
 from playground.accounts.counting import settled_use
@@ -51,6 +52,7 @@ WS_RESTARTING = 1012
 # said again a second, three, seven later: with Twisted's 50, a crowd meets that.
 BACKLOG = 4096
 LAST_WORDS_SECONDS = 2.0
+SENT_POLL_SECONDS = 0.05
 # How long a thread that tokenises, or reads what the engine sent, waits for a busy loop to let
 # it run. With Python's 5 ms, 32 streams that begin together waited four times as long for a token.
 SWITCH_SECONDS = 0.0005
@@ -171,6 +173,7 @@ class Server(DaphneServer):
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._end()))
 
     async def _end(self) -> None:
+        deadline = time.monotonic() + settings.DRAIN_SECONDS
         if self._start_up is not None:
             self._start_up.cancel()
         self._reconciler.stop()
@@ -187,9 +190,22 @@ class Server(DaphneServer):
         for instance in left:
             instance.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        await self._all_is_sent(max(deadline, time.monotonic() + LAST_WORDS_SECONDS))
         # Last: by now every request has ended and its record is in memory.
         await asyncio.to_thread(recorder.stop)
         await asyncio.to_thread(close_connections)
+
+    @staticmethod
+    async def _all_is_sent(deadline: float) -> None:
+        """Whole answers are written in one go, and their clients take them as quickly as they can.
+
+        Who takes nothing is cut off meanwhile, as ever (`flow.Outlet`).
+        """
+        while time.monotonic() < deadline:
+            if not any(isinstance(each, Connection) for each in reactor.getWriters()):
+                return
+            await asyncio.sleep(SENT_POLL_SECONDS)
+        logger.warning("Answers that were not taken in time are cut")
 
 
 def _is_running(details: dict[str, Any]) -> bool:

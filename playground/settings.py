@@ -237,6 +237,8 @@ METRICS_TOKEN = env.text("METRICS_TOKEN")
 CORS_ORIGINS = tuple(env.listing("CORS_ORIGINS"))
 MAX_BODY_BYTES = int(env.number("MAX_BODY_BYTES", 20 * 2**20, least=1024))
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+# Of all that have not come whole yet, whoever sends them.
+BODIES_BYTES = int(env.number("BODIES_BYTES", 2**30, least=1024))
 # A request's head has to be here in so long, and so has its body (one that is large has a second
 # more for each 16 KiB that came); who does not read an answer for so long is cut off, and whose
 # connection rests for so long after one has to make another.

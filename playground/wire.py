@@ -21,10 +21,10 @@ from playground.flow import (
     error_bytes,
     most_connections,
 )
+from playground.incoming import Bodies, Body, Refusal
 from playground.outgoing import Pipe, as_chunk, at_once, send_now
 from playground.plain import Plain, plain_request
 
-TOO_LARGE = "The request body is larger than {} bytes."
 TOO_SLOW = "The request did not come whole in time."
 UNREADABLE = "The request cannot be read: its first line or a header is malformed."
 # Daphne takes their values for ASCII, whatever they are.
@@ -41,8 +41,9 @@ class Request(WebRequest):
 
     # Whether it was read by `plain_request`: then every sign of it has been looked at.
     is_plain = False
-    _kept = 0
     _refused = False
+    # From the end of its head on.
+    _body: Body
     _head: dict[str, Any] | None = None
     _pipe: Pipe | None = None
 
@@ -67,23 +68,20 @@ class Request(WebRequest):
         Twisted would make a file for what comes, for a large body one on the disk, which is written
         and read on the event loop.
         """
-        self._pieces: list[bytes] = []
+        self._body = Body(self.channel.factory.bodies)
         if length is not None and length > settings.MAX_BODY_BYTES:
-            self._refuse()
+            self._refuse(self._body.refusal())
         elif length is not None and length > LARGE_BODY_BYTES:
             self.channel.transport.bufferSize = PIECE_BYTES
 
     def handleContentChunk(self, data: bytes) -> None:
         """Refuse by what has come, for bodies sent in chunks."""
-        self._kept += len(data)
         if self._refused:
             return
         if self.channel.deadline is not None:
             self.channel.deadline.put_off(len(data) / SLOWEST_BODY)
-        if self._kept > settings.MAX_BODY_BYTES:
-            self._refuse()
-            return
-        self._pieces.append(data)
+        if refusal := self._body.add(data):
+            self._refuse(refusal)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Hand the request on without Twisted's form parsing.
@@ -93,8 +91,7 @@ class Request(WebRequest):
         """
         if self._refused:
             return
-        body = b"".join(self._pieces)
-        self._pieces.clear()
+        body = self._body.take()
         if self.is_plain:
             self._ask(command, path, version, body)
             return
@@ -161,6 +158,8 @@ class Request(WebRequest):
 
     def connectionLost(self, reason: Any) -> None:
         """The client went away before it had its answer."""
+        if hasattr(self, "_body"):
+            self._body.drop()
         self._close()
         super().connectionLost(reason)
         self.server.client_left(self)
@@ -238,11 +237,11 @@ class Request(WebRequest):
         lines.append(b"Server: %b\r\n" % self.server.server_name.encode())
         return lines
 
-    def _refuse(self) -> None:
-        """413 as OpenAI's error, then close: the rest of the body is not wanted."""
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say why as OpenAI's error, then close: the rest of the body is not wanted."""
         self._refused = True
-        message = TOO_LARGE.format(settings.MAX_BODY_BYTES)
-        answer = answer_now(413, b"Request Entity Too Large", message, "content_too_large")
+        self._body.drop()
+        answer = answer_now(*refusal)
         # Straight to the transport: Twisted would first read the request to its end.
         self.channel.transport.write(answer)
         self.channel.transport.loseConnection()
@@ -359,7 +358,7 @@ class Factory(HTTPFactory):
     def __init__(self, server: Any) -> None:
         super().__init__(server)
         self.timeOut = settings.CONNECTION_IDLE_SECONDS
-        self.doors = Doors(most_connections())
+        self.doors, self.bodies = Doors(most_connections()), Bodies()
 
     def log(self, request: Any) -> None:
         """Twisted would format a line of an access log that nobody reads."""

@@ -101,6 +101,26 @@ def test_past_the_drain_limit_a_stream_ends_with_a_typed_event(make_server: Make
     assert events[-1] == "[DONE]"
 
 
+def test_sigterm_lets_a_whole_answer_reach_its_reader(make_server: MakeServer) -> None:
+    """It is written in one go; most of it then waits for a client who reads as it can."""
+    server = make_server()
+    body = json.dumps({"model": "echo", "prompt": "x" * 8_000_000}).encode()
+    head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: "
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        line.settimeout(30)
+        line.connect(("127.0.0.1", server.port))
+        line.sendall(f"{head}{len(body)}\r\n\r\n".encode() + body)
+        found = bytearray(line.recv(1000))
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
+        while piece := line.recv(2**20):
+            found += piece
+    answer = json.loads(found.partition(b"\r\n\r\n")[2])
+    assert len(answer["choices"][0]["text"]) > 8_000_000
+    assert server.process.wait(20) == 0
+
+
 def test_ctrl_c_ends_with_exit_code_0(make_server: MakeServer) -> None:
     server = make_server()
     server.process.send_signal(signal.SIGINT)
