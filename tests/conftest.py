@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from django.conf import LazySettings, settings
 from django.test import Client
@@ -38,6 +39,10 @@ def pytest_configure() -> None:
     vars(transports)["create_ssl_context"] = cache(httpx.create_ssl_context)
     # Django's own takes half a second of CPU for each password, and again for each sign-in.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # How long an example takes says how busy the machine is.
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("busy")
 
 
 @pytest.hookimpl(tryfirst=True)

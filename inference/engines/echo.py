@@ -122,8 +122,9 @@ class EchoEngine(Engine):
             await asyncio.Event().wait()
         self._answers_left -= 1
         if not isinstance(prepared.request, GenerateRequest):
+            due = asyncio.get_running_loop().time()
             for output in prepared.payload:
-                await self._tick()
+                due = await self._tick(due)
                 yield output
             return
         request, words = prepared.request, prepared.payload
@@ -136,8 +137,9 @@ class EchoEngine(Engine):
             if count == len(said) and not sampling.ignore_eos
             else FinishReason.LENGTH
         )
+        due = asyncio.get_running_loop().time()
         for i in range(len(prepared.generated), count):
-            await self._tick()
+            due = await self._tick(due)
             text = f"{i}:{said[i % len(said)]} "
             for index in range(sampling.n):
                 output = Output(
@@ -184,10 +186,18 @@ class EchoEngine(Engine):
         """End what runs with EngineCrashed."""
         self._stopped.set()
 
-    async def _tick(self) -> None:
-        await asyncio.sleep(self._interval)
+    async def _tick(self, last: float) -> float:
+        """Wait for the step after the one that was due at `last`; when it was due.
+
+        By a schedule, or each would add its lateness to all that follow. Steps that were missed,
+        because nobody took their tokens, are not made up for.
+        """
+        now = asyncio.get_running_loop().time()
+        due = max(last + self._interval, now)
+        await asyncio.sleep(due - now)
         if self._stopped.is_set() or self._asleep:
             raise EngineCrashed("The engine was stopped or put to sleep.")
+        return due
 
     @staticmethod
     def _usage(prepared: Prepared[Any], count: int, i: int, index: int) -> Usage | None:
