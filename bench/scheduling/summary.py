@@ -93,9 +93,10 @@ class Summary:
                 found = self.ratio(figure, list(names), self.contested)
                 yield _at_most(f"{title} / best of the {group}", found, goal)
         for figure, title in (("counted_p99", "p99 wait"), ("counted_max", "longest wait")):
-            found = self.ratio(figure, PEERS, self.contested)
-            name = f"{title} / best peer, whoever was not served counted as a wait of W"
-            yield Line(name, str(found), "", None)
+            for whom, peers in (("best of the servers", [*SERVERS]), ("best peer", PEERS)):
+                found = self.ratio(figure, peers, self.contested)
+                name = f"{title} / {whom}, whoever was not served counted as a wait of W"
+                yield Line(name, str(found), "", None)
         found = self.ratio("response_max", PEERS, list(self.rows))
         ratios = {c.name: self._ratio(c, "response_max", PEERS) for c in self.rows}
         above = [name for name, ratio in ratios.items() if ratio > MOST_LONGER]
@@ -134,6 +135,11 @@ class Summary:
         errors = [f["eta_error"] for f in figures if not math.isnan(f["eta_error"])]
         middle = statistics.median(errors) if errors else math.nan
         yield Line("median ETA error, median over cells", f"{middle:.2f}", "≤ 0.25", middle <= 0.25)
+        known = [f["eta_known"] for f in figures if not math.isnan(f["eta_known"])]
+        text = f"{statistics.median(known):.2f}, least {min(known):.2f}" if known else "–"
+        yield Line(
+            "share of those who waited that was told an ETA, median over cells", text, "", None
+        )
         asked = sum(f["requests"] for f in figures)
         lost = {name: sum(f[name] for f in figures) for name in ("refused", "expired", "cut")}
         text = ", ".join(f"{name} {count / max(1, asked):.4%}" for name, count in lost.items())

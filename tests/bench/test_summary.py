@@ -25,7 +25,8 @@ SHORT = Setup(scale=0.02)
 def row(wait: float, **other: float) -> Figures:
     names = ("wait_p99", "wait_max", "counted_p99", "counted_max", "response_max", "makespan")
     base = {name: wait for name in names} | {"jain": 0.5, "within_bound": 1.0, "requests": 10}
-    return base | {"refused": 0, "expired": 0, "cut": 0, "eta_error": math.nan} | other
+    eta = {"eta_error": math.nan, "eta_known": math.nan}
+    return base | {"refused": 0, "expired": 0, "cut": 0} | eta | other
 
 
 def rows(ours: float, peer: float, cell: Cell) -> dict[Cell, dict[str, Figures]]:
@@ -42,6 +43,22 @@ def test_ratios_are_geometric_means_over_cells() -> None:
 def test_a_cell_in_which_no_peer_waits_is_not_counted_for_waits() -> None:
     calm, busy = Cell("campus", 1, 30.0, 0), Cell("campus", 1, 3.0, 0)
     assert Summary(rows(20, 20, calm) | rows(20, 20, busy)).contested == [busy]
+
+
+def test_it_tells_how_many_were_told_a_time_and_what_refusals_count() -> None:
+    cells = [Cell("campus", gpus, 3.0, 0) for gpus in (1, 2, 4)]
+    found = {}
+    for cell, known in zip(cells, (0.5, 0.9, 1.0), strict=True):
+        ours = {OURS: row(20, counted_p99=40, eta_known=known)}
+        found[cell] = ours | {name: row(10 if name == "fifo" else 5) for name in PEERS}
+        found[cell] |= {"llama-swap": row(20), "ollama": row(20), "slices": row(20)}
+    lines = {line.name: line.found for line in Summary(found).lines()}
+    assert lines["share of those who waited that was told an ETA, median over cells"] == (
+        "0.90, least 0.50"
+    )
+    counted = "p99 wait / {}, whoever was not served counted as a wait of W"
+    assert lines[counted.format("best of the servers")].startswith("4.00")
+    assert lines[counted.format("best peer")].startswith("8.00")
 
 
 def test_the_interval_needs_three_seeds_and_holds_the_mean() -> None:
