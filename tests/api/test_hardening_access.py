@@ -22,6 +22,7 @@ from tests.api.test_keys import guarded, key, make_key
 from tests.api.witness import unharmed
 from tests.conftest import MakeServer
 from tests.servers import RunningServer, wait_until
+from tests.usage import row_of
 
 __all__ = ["guarded", "key"]
 # Routes that answer without a key, whatever the mode. Everything else has to be 401, 403 or 302.
@@ -152,7 +153,6 @@ def test_paths_and_proxies_play_no_tricks(open_server: RunningServer) -> None:
         "X-Forwarded-Host: evil.example": ("/v1/models", "200"),
         "X-Original-URL: /admin/": ("/v1/models", "200"),
         "X-HTTP-Method-Override: DELETE": ("/v1/models", "200"),
-        "X-Forwarded-For: 1.2.3.4, 5.6.7.8": ("/v1/models", "200"),
     }
     for header, (path, status) in tricks.items():
         said = raw(open_server, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}")
@@ -173,12 +173,46 @@ def test_what_proxies_say_is_believed_of_ours_alone(make_server: MakeServer) -> 
     assert _status(server, "127.0.0.3", "/privacy") == 301
 
 
+# Who stands where, what is forwarded for whom, and who it is that asks.
+WHOSE = [
+    ("127.0.0.1", "10.1.1.1", "127.0.0.1"),
+    ("127.0.0.1", "10.1.1.1, 127.0.0.2", "127.0.0.1"),
+    ("127.0.0.2", "10.1.1.1", "10.1.1.1"),
+    ("127.0.0.2", "10.1.1.1, 10.2.2.2", "10.2.2.2"),
+    ("127.0.0.2", "10.1.1.1, 127.0.0.2", "10.1.1.1"),
+    ("127.0.0.2", "", "127.0.0.2"),
+]
+
+
+@pytest.fixture(scope="module")
+def behind(make_server: MakeServer) -> RunningServer:
+    """A server behind a proxy, whose figures one address may see."""
+    return make_server({"TRUSTED_PROXIES": "127.0.0.2", "METRICS_ALLOW": "10.1.1.1"})
+
+
+@pytest.mark.parametrize(("peer", "forwarded", "address"), WHOSE)
+def test_whoever_asks_is_who_a_proxy_of_ours_says(
+    behind: RunningServer, peer: str, forwarded: str, address: str
+) -> None:
+    said = {"x-forwarded-for": forwarded} if forwarded else {}
+    with at(peer) as client:
+        asked = client.post(f"{behind.url}{TEXT}", json={"prompt": "x"}, headers=said)
+        seen = client.get(f"{behind.url}/metrics", headers=said).status_code
+    # His is the account that is counted and limited, and his are the rights of an address.
+    assert row_of(behind, asked.headers["x-request-id"])["account"] == f"ip:{address}"
+    assert seen == (200 if address == "10.1.1.1" else 401)
+
+
+def at(address: str) -> httpx.Client:
+    """A client at this address of the machine."""
+    return httpx.Client(transport=httpx.HTTPTransport(local_address=address), timeout=30)
+
+
 def _status(server: RunningServer, address: str, path: str) -> int:
     """What is answered to somebody at this address who says that he came by HTTPS."""
     said = {"x-forwarded-proto": "https", "host": "127.0.0.1"}
-    way = httpx.HTTPTransport(local_address=address)
     try:
-        with httpx.Client(transport=way) as client:
+        with at(address) as client:
             return client.get(f"{server.url}{path}", headers=said).status_code
     except httpx.TransportError:
         return 0
