@@ -149,10 +149,10 @@ class Connection(asyncio.Protocol):
             return False
         self._buffer = rest
         lines = head.lower().split(b"\r\n")
-        if b" 200 " not in lines[0]:
-            raise NotOk(int(lines[0].split(b" ")[1]), rest[:300].decode(errors="replace"))
         headers = dict(line.split(b": ", 1) for line in lines[1:])
         self._answer.headers = headers
+        if b" 200 " not in lines[0]:
+            raise NotOk(int(lines[0].split(b" ")[1]), rest[:300].decode(errors="replace"))
         self._chunked = headers.get(b"transfer-encoding") == b"chunked"
         self._left = int(headers.get(b"content-length", b"0"))
         return True

@@ -69,6 +69,9 @@ class Call:
     whole: bool = False
     # The code of an error, in an answer of its own or in an event.
     error: str = ""
+    # Of a refusal: how long it took by the server's clock, and when to come back.
+    took_ms: int = 0
+    retry_after: int = 0
     ended: float = 0.0
     # When each token came.
     arrivals: list[float] = field(default_factory=list)
@@ -143,6 +146,8 @@ class Listener(Connection):
             known = super()._head()
         except NotOk as refusal:
             self.call.status = refusal.status
+            self.call.took_ms = int(self._answer.headers.get(b"openai-processing-ms", b"0"))
+            self.call.retry_after = int(self._answer.headers.get(b"retry-after", b"0"))
             raise
         if known:
             self.call.status = 200

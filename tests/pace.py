@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 # What the bounds are meant for reads this in so many seconds; another machine, or a busy one, may
@@ -16,3 +17,9 @@ def slowness() -> float:
     began = time.thread_time()
     json.loads(YARDSTICK)
     return max(1.0, (time.thread_time() - began) / YARDSTICK_SECONDS)
+
+
+def busyness() -> float:
+    """How many there were of late for each core, and never below one: so many times longer than
+    its own work takes may be what others wait for it."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

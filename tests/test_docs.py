@@ -106,7 +106,7 @@ def test_every_field_of_a_card_is_documented() -> None:
 
 
 def test_every_figure_is_documented() -> None:
-    nothing = Snapshot(Overview((), (), (), ()), True, frozenset(), (), 0)
+    nothing = Snapshot(Overview((), (), (), ()), True, frozenset(), (), 0, 0)
     families = {each.name for each in Figures(nothing, Counts()).collect()}
     ours = {name for name in families if not name.startswith("process_")}
     told = named(SETTINGS_PAGE)

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from operator import le
@@ -17,10 +18,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.api.test_metrics import figure, figures
+from tests.api.witness import unharmed
 from tests.conftest import MakeServer
-from tests.servers import ROOT, RunningServer, alive, wait_until
+from tests.servers import DEFAULTS, ROOT, RunningServer, alive, wait_until
 from tests.usage import rows
 
+HANG_SECONDS = float(DEFAULTS["HANG_SECONDS"])
+# Of a default watchdog's twenty seconds; and how much longer than its load an engine may be away.
+END_SECONDS, BACK_SECONDS = 10.0, 10.0
 WORDS = " ".join(f"w{i}" for i in range(60))
 NOBODY = "from django.contrib.auth.models import User; User.objects.all().delete()"
 
@@ -32,6 +38,11 @@ def stream(server: RunningServer, model: str, text: str, **more: object) -> Iter
         for line in answer.iter_lines():
             if line.startswith("data: "):
                 yield line.removeprefix("data: ")
+
+
+def load_seconds(server: RunningServer) -> float:
+    """What all loads of `pocket` took together."""
+    return figure(figures(server), "switch_seconds_total", model="pocket", kind="load", failed="0")
 
 
 def text_of(events: list[str]) -> str:
@@ -195,6 +206,8 @@ def test_engine_that_breaks_in_mid_stream_comes_back(
     """Who hears its answer is told, who waits for a place gets one after the restart."""
     server = pocket_server
     places = 32  # as the catalogue of these tests says
+    # A process that is gone is seen at once; of one that is silent that has to be found out.
+    silence = HANG_SECONDS if fault == signal.SIGSTOP else 0.0
     begun = threading.Semaphore(0)
 
     def read() -> list[str]:
@@ -209,7 +222,7 @@ def test_engine_that_breaks_in_mid_stream_comes_back(
         body = {"model": "pocket", "prompt": "What is the capital of France?", "max_tokens": 16}
         return httpx.post(f"{server.url}/v1/completions", json=body, timeout=180)
 
-    with ThreadPoolExecutor(places + 10) as pool:
+    with unharmed(server), ThreadPoolExecutor(places + 10) as pool:
         streams = [pool.submit(read) for _ in range(places)]
         for _ in streams:
             assert begun.acquire(timeout=60)
@@ -217,6 +230,8 @@ def test_engine_that_breaks_in_mid_stream_comes_back(
         wait_until(lambda: server.model("pocket")["waiting"] == 10, 30, "ten wait")
         # Other models of the shared server may have engines too; all of them come back.
         engines = [p for p in server.children() if _name(p).startswith("VLLM::EngineCor")]
+        loads = load_seconds(server)
+        began = time.monotonic()
         for engine in engines:
             os.kill(engine, fault)
         told = []
@@ -226,11 +241,18 @@ def test_engine_that_breaks_in_mid_stream_comes_back(
             assert events[-1] == "[DONE]"
             # One event for the role, one for the failure, and [DONE].
             told.append(len(events) - 3)
-        answers = [each.result(timeout=180) for each in queued]
+        assert time.monotonic() - began < silence + END_SECONDS
+        assert not any(map(alive, engines))
+        wait_until(lambda: server.model("pocket")["state"] == "ready", 180, "it is back")
+        back = time.monotonic() - began
+        answers = [each.result(timeout=60) for each in queued]
     for again in answers:
         assert again.status_code == 200, again.text
         assert "Paris" in again.json()["choices"][0]["text"]
-    assert engines and not any(map(alive, engines))
+    assert engines
+    # The second load: what it took by itself, and nothing much beside it.
+    load = load_seconds(server) - loads
+    assert back < silence + load + BACK_SECONDS, (back, load)
 
     def failed() -> bool:
         ended = [row["completion_tokens"] for row in rows(server) if row["outcome"] == "failed"]

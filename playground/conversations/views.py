@@ -9,7 +9,7 @@ from typing import Any
 
 from csp.decorators import csp_update
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
@@ -19,7 +19,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from inference.errors import InferenceError
 from playground.api import checks
-from playground.errors import BadKey, BadValue, WebError, error_body, row_of
+from playground.errors import (
+    BadKey,
+    BadValue,
+    DatabaseUnavailable,
+    WebError,
+    error_body,
+    error_headers,
+    row_of,
+)
 from playground.views import TRUSTED_TYPES
 
 from .models import Conversation, Keeping, Share
@@ -31,7 +39,8 @@ View = Callable[..., HttpResponse]
 
 
 def of_a_person(view: View) -> View:
-    """For scripts: who is not signed in, or says something wrong, gets an error object."""
+    """For scripts: who is not signed in, or says something wrong, gets an error object, and so does
+    who comes while the database is away or has no room."""
 
     @functools.wraps(view)
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -39,10 +48,17 @@ def of_a_person(view: View) -> View:
             if not isinstance(request.user, User):
                 raise BadKey("Sign in to keep conversations.")
             return view(request, request.user, *args, **kwargs)
+        except (OperationalError, InterfaceError):
+            return _refusal(DatabaseUnavailable("What you keep cannot be reached at the moment."))
         except (InferenceError, WebError) as error:
-            return JsonResponse(error_body(error), status=row_of(error).status)
+            return _refusal(error)
 
     return never_cache(answered)
+
+
+def _refusal(error: Exception) -> JsonResponse:
+    status, headers = row_of(error).status, error_headers(error)
+    return JsonResponse(error_body(error), status=status, headers=headers)
 
 
 @require_http_methods(["GET", "POST", "DELETE"])

@@ -5,6 +5,7 @@ A snapshot of the service is taken on the event loop; what is made of it here is
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ class Snapshot:
     models: frozenset[str]
     answers: tuple[tuple[int, int], ...]
     lost_records: int
+    tasks: int
 
     @classmethod
     def of(cls, service: InferenceService, counts: Counts, lost_records: int) -> Snapshot:
@@ -42,6 +44,7 @@ class Snapshot:
             frozenset(card.id for card in service.cards()),
             tuple(counts.answers.items()),
             lost_records,
+            len(asyncio.all_tasks()),
         )
 
 
@@ -88,6 +91,11 @@ class Figures(Collector):
             "llms_usage_records_lost",
             "Usage records that neither disk nor database took.",
             found.lost_records,
+        )
+        yield _gauge(
+            "llms_tasks",
+            "What the event loop has in hand: requests, connections of pages, the server's own.",
+            [((), found.tasks)],
         )
 
     def _queues(self) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""HARDENING.md, access: who may ask, what a Host or a path may say, and what a log may know."""
+"""HARDENING.md, access: who may ask, and what a log may know."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import http.client
 import json
 import re
 import secrets
-import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +17,8 @@ from django.urls import get_resolver
 
 from tests.api.asking import CHAT, TEXT, chat, error_of, user
 from tests.api.test_errors import ROUTES
+from tests.api.test_hardening_hosts import raw
 from tests.api.test_keys import guarded, key, make_key
-from tests.api.witness import unharmed
 from tests.conftest import MakeServer
 from tests.servers import RunningServer, wait_until
 
@@ -115,73 +114,6 @@ def test_the_board_is_public_and_tells_nothing_of_callers(
     text = httpx.get(f"{guarded.url}{path}").text
     for private in ("hush", "alice", "user:", "ip:", asked.headers["x-request-id"][4:]):
         assert private not in text
-
-
-# A2
-@pytest.fixture
-def open_server(server: RunningServer) -> Iterator[RunningServer]:
-    """The shared server, unharmed after."""
-    with unharmed(server):
-        yield server
-
-
-def raw(server: RunningServer, head: str, body: str = "") -> str:
-    """What is answered to bytes that no client would send."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as peer:
-        peer.sendall(f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
-        said = b""
-        while more := peer.recv(65536):
-            said += more
-    return said.decode(errors="replace")
-
-
-@pytest.mark.database
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1:1@evil", "a b", "[::1", "x" * 5000])
-def test_pages_know_their_own_host_only(server: RunningServer, host: str) -> None:
-    said = raw(server, f"GET /admin/login/ HTTP/1.1\r\nHost: {host}")
-    assert said.split()[1] == "400"
-    assert host not in said.partition("\r\n\r\n")[0]
-
-
-@pytest.mark.database
-def test_paths_and_proxies_play_no_tricks(open_server: RunningServer) -> None:
-    tricks = {
-        # Else the page of keys would be a path of the API, past all that guards pages.
-        "Daphne-Root-Path: /v1": ("/v1/keys", "404"),
-        "daphne-root-path: /keys": ("/keys/v1/models", "404"),
-        "X-Forwarded-Host: evil.example": ("/v1/models", "200"),
-        "X-Original-URL: /admin/": ("/v1/models", "200"),
-        "X-HTTP-Method-Override: DELETE": ("/v1/models", "200"),
-        "X-Forwarded-For: 1.2.3.4, 5.6.7.8": ("/v1/models", "200"),
-    }
-    for header, (path, status) in tricks.items():
-        said = raw(open_server, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}")
-        assert said.split()[1] == status, (header, said[:300])
-        assert "evil.example" not in said
-    for path in ("/v1/models%00", "/v1/models\\..\\admin", "/v1/%2e%2e/%2e%2e/etc/passwd"):
-        said = raw(open_server, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1")
-        assert said.split()[1] in ("400", "404"), said[:300]
-        assert "root:" not in said
-
-
-def test_what_proxies_say_is_believed_of_ours_alone(make_server: MakeServer) -> None:
-    """X-Forwarded-Proto: from one who is no proxy, a page that is for HTTPS only sends there."""
-    server = make_server({"HTTPS": "1", "TRUSTED_PROXIES": "127.0.0.2"}, ready=False)
-    wait_until(lambda: _status(server, "127.0.0.1", "/healthz") == 200, 60, "it serves")
-    assert _status(server, "127.0.0.2", "/privacy") == 200
-    assert _status(server, "127.0.0.1", "/privacy") == 301
-    assert _status(server, "127.0.0.3", "/privacy") == 301
-
-
-def _status(server: RunningServer, address: str, path: str) -> int:
-    """What is answered to somebody at this address who says that he came by HTTPS."""
-    said = {"x-forwarded-proto": "https", "host": "127.0.0.1"}
-    way = httpx.HTTPTransport(local_address=address)
-    try:
-        with httpx.Client(transport=way) as client:
-            return client.get(f"{server.url}{path}", headers=said).status_code
-    except httpx.TransportError:
-        return 0
 
 
 # A4

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.api.asking import CHAT, TEXT, error_of, user
+from tests.api.witness import unharmed
 from tests.conftest import MakeServer
 from tests.servers import RunningServer, wait_until
 
@@ -108,9 +109,10 @@ async def test_a_reader_that_leaves_the_queue_is_forgotten(
 async def test_a_failure_after_the_start_is_an_event(make_server: MakeServer) -> None:
     server = make_server({"FIRST_TOKEN_SECONDS": "1.5", "KEEPALIVE_SECONDS": "0.3"})
     body = {"model": "echo-mute", "prompt": "one", "stream": True}
-    async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
-        streamed = await http.post(TEXT, json=body)
-        whole = await http.post(TEXT, json=body | {"stream": False})
+    with unharmed(server):
+        async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+            streamed = await http.post(TEXT, json=body)
+            whole = await http.post(TEXT, json=body | {"stream": False})
     assert streamed.status_code == 200
     *_, failure, done = [line for line in streamed.text.split("\n") if line.startswith("data")]
     assert '"code":"timeout"' in failure and failure.startswith('data: {"error":')

@@ -8,6 +8,8 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,25 @@ def line(server: RunningServer, receive: int = 0) -> socket.socket:
     return made
 
 
+@contextmanager
+def many(lines: list[socket.socket]) -> Iterator[list[socket.socket]]:
+    """They are closed in the end."""
+    with ExitStack() as opened:
+        for made in lines:
+            opened.enter_context(made)
+        yield lines
+
+
 def post(path: str, body: dict[str, Any]) -> bytes:
     """A request's bytes."""
     data = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(data)}\r\n\r\n"
     return head.encode() + data
+
+
+def get(server: RunningServer, path: str) -> bytes:
+    """The bytes of a request for a page."""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
 
 
 def page(server: RunningServer, receive: int = 0) -> socket.socket:
@@ -72,6 +88,15 @@ def rest(made: socket.socket) -> bytes:
     except ConnectionError:
         pass
     return found
+
+
+def so_far(made: socket.socket) -> bytes:
+    """What has arrived; nothing is waited for."""
+    made.setblocking(False)
+    try:
+        return made.recv(2**20)
+    except BlockingIOError:
+        return b""
 
 
 def events_of(heard: bytes) -> list[Any]:

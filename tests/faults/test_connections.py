@@ -7,8 +7,7 @@ import socket
 import struct
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
@@ -27,6 +26,7 @@ from tests.faults.lines import (
     frame,
     is_cut,
     line,
+    many,
     page,
     post,
     resident,
@@ -44,15 +44,6 @@ MOST_GROWTH = 100 * 2**20
 MOST_UNREAD = 2**20 // len(WORD)
 # Of these deadlines, on a busy machine.
 GRACE = 8.0
-
-
-@contextmanager
-def many(lines: list[socket.socket]) -> Iterator[list[socket.socket]]:
-    """They are closed in the end."""
-    with ExitStack() as opened:
-        for made in lines:
-            opened.enter_context(made)
-        yield lines
 
 
 def ask_page(made: socket.socket, name: str) -> None:
@@ -166,12 +157,42 @@ def test_who_drips_is_closed_in_time(hasty: RunningServer, part: str) -> None:
 
 # I14
 def test_a_thousand_who_drip_hold_nobody_up(hasty: RunningServer) -> None:
-    with unharmed(hasty), many([line(hasty) for _ in range(1000)]) as lines:
+    """A third say something once, the others a byte of a head or of a body again and again: that
+    puts nothing off."""
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n"
+    # What is said first, and then again and again.
+    kinds = [(head + b"{", b""), (head[:-2], b"X"), (head + b"{", b" ")]
+    limits = [BODY, HEAD, BODY]
+    closed: dict[int, float] = {}
+
+    def attack() -> None:
         began = time.monotonic()
-        for made in lines:
-            made.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-        wait_until(lambda: all(map(is_cut, lines)), 30, "all are closed")
-        assert time.monotonic() - began > 0.8 * BODY
+        with unharmed(hasty), many([line(hasty) for _ in range(1000)]) as lines:
+            for i, made in enumerate(lines):
+                made.sendall(kinds[i % 3][0])
+            last = time.monotonic()
+            while len(closed) < len(lines):
+                for i, made in enumerate(lines):
+                    if i in closed:
+                        continue
+                    if is_cut(made):
+                        closed[i] = time.monotonic()
+                    else:
+                        drip(made, kinds[i % 3][1])
+                time.sleep(0.05)  # the drip
+                assert time.monotonic() - last < max(limits) + GRACE, f"{len(closed)} are closed"
+        for i, when in closed.items():
+            assert began + 0.8 * limits[i % 3] < when < last + limits[i % 3] + GRACE
+
+    # Nobody asked anything, but for the bystander and the one who came after.
+    found = records_of(hasty, attack, ["echo", "echo-slow"])
+    assert {row["outcome"] for row in found} == {"finished"}
+
+
+def drip(made: socket.socket, byte: bytes) -> None:
+    """One byte more, unless it was closed in this moment."""
+    with suppress(ConnectionError):
+        made.sendall(byte)
 
 
 def test_a_large_body_on_a_slow_line_has_the_time_it_takes(hasty: RunningServer) -> None:

@@ -1,4 +1,4 @@
-"""Crowds: who leaves, who comes all at once, who is there when the server ends."""
+"""Crowds: who comes all at once, who is there when the server ends, what all of them are billed."""
 
 from __future__ import annotations
 
@@ -9,95 +9,28 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from bench.crowd import Asking, Call
-from tests.api.asking import CHAT, TEXT, user
+from tests.api.asking import TEXT, user
 from tests.api.witness import unharmed
 from tests.conftest import MakeServer
 from tests.faults.conftest import CATALOGUE, SHORT
-from tests.faults.lines import frame, line, page, post
-from tests.servers import RunningServer, alive, wait_until
+from tests.faults.lines import close_code, frame, page, rest
+from tests.pace import busyness
+from tests.servers import alive, wait_until
 from tests.usage import records_of, rows
 
 pytestmark = pytest.mark.timeout(120)
-MODELS = ["echo", "echo-slow"]
-
-
-def threads(server: RunningServer) -> int:
-    return len(list(Path(f"/proc/{server.process.pid}/task").iterdir()))
-
-
-# R1
-def test_450_who_leave_leave_nothing_behind(hasty: RunningServer) -> None:
-    """200 streams after five tokens, 200 answers that were not streamed, 50 pages."""
-    slow = {"model": "echo-slow", "max_tokens": 1000, "ignore_eos": True}
-
-    def attack() -> None:
-        lines = [line(hasty) for _ in range(400)]
-        pages = [page(hasty) for _ in range(50)]
-        for i, made in enumerate(lines):
-            made.sendall(post(TEXT, slow | {"prompt": "w", "stream": i % 2 == 0}))
-        chat = {"type": "chat", "model": "echo-slow", "messages": user("w"),
-                "params": {"max_tokens": 1000, "ignore_eos": True}}  # fmt: skip
-        for i, made in enumerate(pages):
-            made.sendall(frame(json.dumps(chat | {"id": str(i)}).encode()))
-        for made in lines[::2]:
-            heard = b""
-            while b"4:w " not in heard:
-                heard += made.recv(65536)
-        wait_until(lambda: hasty.model("echo-slow")["running"] == 450, 20, "all run")
-        for made in lines + pages:
-            made.close()
-        wait_until(lambda: hasty.model("echo-slow")["running"] == 0, 1, "nothing in flight")
-
-    found = records_of(hasty, attack, MODELS)
-    assert len(found) == 450
-    assert {each["outcome"] for each in found} == {"cancelled"}
-    heard = sorted(each["completion_tokens"] for each in found)
-    # Whoever waited for a whole answer left as well: what was made for them is counted.
-    assert heard[-200] >= 5 and heard[-1] < 1000
-
-
-# R2
-LONG: dict[str, tuple[str, dict[str, Any]]] = {
-    "chat": (CHAT, {"messages": user("w"), "max_tokens": 1000, "ignore_eos": True}),
-    "completion": (TEXT, {"prompt": "w", "max_tokens": 1000, "ignore_eos": True}),
-    "prompts": (TEXT, {"prompt": ["w"] * 8, "max_tokens": 1000, "ignore_eos": True}),
-    "choices": (TEXT, {"prompt": "w", "n": 8, "max_tokens": 1000, "ignore_eos": True}),
-    "hf chat": (
-        "/hf/models/echo-slow/v1/chat/completions",
-        {"messages": user("w"), "max_tokens": 1000, "ignore_eos": True},
-    ),
-    "hf": ("/hf/models/echo-slow", {"inputs": "w " * 300}),
-}
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("view", LONG)
-def test_no_view_works_on_for_who_has_left(hasty: RunningServer, view: str, stream: bool) -> None:
-    path, body = LONG[view]
-    with unharmed(hasty):
-        before = threads(hasty)
-        lines = [line(hasty) for _ in range(10)]
-        for made in lines:
-            more = {} if view == "hf" else {"model": "echo-slow", "stream": stream}
-            made.sendall(post(path, more | body))
-        wait_until(lambda: hasty.model("echo-slow")["running"] >= 10, 10, "they run")
-        for made in lines:
-            made.close()
-        # One is somebody else's.
-        wait_until(lambda: hasty.model("echo-slow")["running"] <= 1, 1, "nothing in flight")
-        assert threads(hasty) <= before + 10
 
 
 # R4
 def test_ten_times_capacity_is_served_as_far_as_there_is_room(make_server: MakeServer) -> None:
-    """Eight places, sixteen in the queue, 240 at once."""
+    """Eight places, sixteen in the queue, 240 at once. Who is refused hears it at once, and when
+    to come back."""
     env = {"CATALOGUE": str(CATALOGUE), "QUEUE_LIMIT": "16", "ACCOUNT_QUEUE_LIMIT": "1000"}
     server = make_server(env)
     asking = Asking(server.port, "echo-few", 20)
@@ -110,40 +43,34 @@ def test_ten_times_capacity_is_served_as_far_as_there_is_room(make_server: MakeS
             made.close()
         return calls
 
-    calls = asyncio.run(crowd())
+    calls: list[Call] = []
+
+    def attack() -> None:
+        with unharmed(server, "echo-few", "echo-beside"):
+            calls.extend(asyncio.run(crowd()))
+
+    found = records_of(server, attack, ["echo-few", "echo-beside"])
     ended = Counter("whole" if call.whole else f"{call.status} {call.error}" for call in calls)
     assert ended == {"whole": 8 + 16, "503 server_overloaded": 240 - 24}
-    refused = httpx.post(f"{server.url}{TEXT}", json={"model": "echo-few", "prompt": "w"})
-    assert refused.status_code == 200  # there is room again
-
-
-def test_who_is_refused_hears_when_to_come_back(make_server: MakeServer) -> None:
-    env = {"CATALOGUE": str(CATALOGUE), "QUEUE_LIMIT": "1", "ACCOUNT_QUEUE_LIMIT": "1000"}
-    server = make_server(env)
-    slow = {"model": "echo-few", "prompt": "w", "max_tokens": 1000, "ignore_eos": True}
-    # From now on it is loaded: else these would all wait for that.
-    assert httpx.post(f"{server.url}{TEXT}", json=slow | {"max_tokens": 1}).status_code == 200
-    lines = [line(server) for _ in range(9)]
-    for made in lines:
-        made.sendall(post(TEXT, slow))
-    wait_until(lambda: server.model("echo-few")["waiting"] == 1, 20, "it is full")
-    took = []
-    with httpx.Client(base_url=server.url) as http:
-        for _ in range(20):
-            refused = http.post(TEXT, json=slow)
-            took.append(float(refused.headers["openai-processing-ms"]))
-            assert refused.status_code == 503
-            assert refused.json()["error"]["code"] == "server_overloaded"
-            assert 1 <= int(refused.headers["retry-after"]) <= 120
-    for made in lines:
-        made.close()
-    assert sorted(took)[10] < 100
+    refused = [call for call in calls if not call.whole]
+    assert all(1 <= call.retry_after <= 120 for call in refused)
+    # By the server's own clock: this process reads 240 answers one by one.
+    assert max(call.took_ms for call in refused) < 100 * busyness()
+    kept = {row["request_id"]: row["completion_tokens"] for row in found}
+    assert all(kept.pop(call.request_id) == call.tokens == 20 for call in calls if call.whole)
+    # The rest is the bystander's, the first caller's after it, and of those who got nothing.
+    told = {row["request_id"] for row in found if row["outcome"] == "finished"} & kept.keys()
+    assert sum(kept.values()) == sum(kept[each] for each in told)
 
 
 # R5
+@pytest.mark.engine
 @pytest.mark.parametrize("deadline", [20.0, 1.0], ids=["in time", "too late"])
 def test_sigterm_with_twenty_streams(make_server: MakeServer, deadline: float) -> None:
+    """The worker of a model ends with its server."""
     server = make_server(SHORT | {"DRAIN_SECONDS": str(deadline)})
+    worked = httpx.post(f"{server.url}{TEXT}", json={"model": "worker", "prompt": "w"}, timeout=90)
+    assert worked.status_code == 200, worked.text
     asking = Asking(server.port, "echo-slow", 80)  # four seconds
     began = asyncio.Event()
 
@@ -168,6 +95,7 @@ def test_sigterm_with_twenty_streams(make_server: MakeServer, deadline: float) -
         ).status_code
 
     children = server.children()
+    assert children
     calls = asyncio.run(streams())
     assert server.process.wait(20) == 0
     assert not any(map(alive, children))
@@ -175,6 +103,25 @@ def test_sigterm_with_twenty_streams(make_server: MakeServer, deadline: float) -
         assert all(call.whole for call in calls)
     else:
         assert {call.error for call in calls} == {"server_shutting_down"}
+    found = {row["request_id"]: row for row in rows(server)}
+    assert all(found[call.request_id]["completion_tokens"] == call.tokens for call in calls)
+
+
+# R5
+@pytest.mark.xfail(strict=True, reason="autobahn's own way to close refuses this code")
+def test_pages_are_told_that_the_server_restarts(make_server: MakeServer) -> None:
+    """Past the deadline: who hears an answer, and who hears nothing."""
+    server = make_server(SHORT | {"DRAIN_SECONDS": "1"})
+    chat = {"type": "chat", "id": "a", "model": "echo-slow", "messages": user("w"),
+            "params": {"max_tokens": 1000, "ignore_eos": True}}  # fmt: skip
+    with page(server) as idle, page(server) as busy:
+        busy.sendall(frame(json.dumps(chat).encode()))
+        wait_until(lambda: server.model("echo-slow")["running"] == 1, 20, "it runs")
+        assert server.stop() == 0
+        assert close_code(rest(busy)) == close_code(rest(idle)) == 1012
+    # Whatever was to be done after that was done.
+    [cut] = rows(server)
+    assert cut["outcome"] == "failed" and cut["completion_tokens"] > 0
 
 
 KINDS = ["reads", "reads", "reads", "whole", "leaves", "rests"]

@@ -57,7 +57,9 @@ def figures(draw: st.DrawFn) -> Figures:
     coming = tuple(Coming(each, draw(COUNTS), None) for each in models)
     overview = Overview((), residents, coming, (), (), totals)
     answers = ((200, draw(COUNTS)), (503, 1))
-    return Figures(Snapshot(overview, draw(st.booleans()), frozenset(models), answers, 0), counts)
+    return Figures(
+        Snapshot(overview, draw(st.booleans()), frozenset(models), answers, 0, 9), counts
+    )
 
 
 @given(figures())
@@ -79,7 +81,7 @@ def test_what_is_kept_from_the_last_look_is_what_holds_now() -> None:
 
     def told() -> bytes:
         overview = Overview((), (), (), ())
-        return encode(Figures(Snapshot(overview, True, models, (), 0), counts), PLAIN)
+        return encode(Figures(Snapshot(overview, True, models, (), 0, 9), counts), PLAIN)
 
     for count in (1, 2):
         counts.add(row, None)
