@@ -314,6 +314,12 @@ class Replies:
         reply.task = asyncio.create_task(work(reply))
         return reply
 
+    async def ended(self, seconds: float) -> None:
+        """Wait until none runs any more, but not longer than that."""
+        running = [r.task for r in self._replies.values() if r.task and not r.ended]
+        if running:
+            await asyncio.wait(running, timeout=seconds)
+
     def stop(self, reply: Reply) -> None:
         """Cut it short; one that has just ended by itself is no error."""
         if reply.task is not None and not reply.ended:

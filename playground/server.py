@@ -34,6 +34,7 @@ from playground.accounts.directory import directory
 from playground.accounts.identity import is_among
 from playground.accounts.quotas import ledger
 from playground.accounts.usage import recorder
+from playground.answers import replies
 from playground.api.places import places
 from playground.asgi import application, is_api
 from playground.database import close_connections, share_connections
@@ -180,10 +181,11 @@ class Server(DaphneServer):
         directory.stop()
         await places.close()
         await get_service().shutdown(settings.DRAIN_SECONDS)
+        # Answers that were cut off still have their last event to send, to pages and to streams.
+        await replies.ended(LAST_WORDS_SECONDS)
         for protocol in list(self.connections):
             if isinstance(protocol, WebSocketProtocol):
-                protocol.sendClose(code=WS_RESTARTING)
-        # Answers that were cut off still have their last event to send.
+                protocol.serverClose(code=WS_RESTARTING)
         left = [d["application_instance"] for d in self.connections.values() if _is_running(d)]
         if left:
             await asyncio.wait(left, timeout=LAST_WORDS_SECONDS)

