@@ -21,7 +21,8 @@ class Resources:
     spreads the weights over several memories, each GPU holds `weights_per_device` of them, the
     machine's own memory `host_bytes`, and the folder `offload` the rest. `start` raises OutOfMemory
     where that was too much. `limits` hold for code that runs in a jail, which may be let out to the
-    Hub at `hub`. An engine that has work and does none for `hang_seconds` is ended.
+    Hub at `hub`. An engine that has work and does none for `hang_seconds` is ended; code that has a
+    limit for each call may wait that long.
     """
 
     source: str

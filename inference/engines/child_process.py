@@ -19,6 +19,7 @@ from typing import Any
 
 from inference.engines import child, warm, worker
 from inference.engines.child import KILLED
+from inference.engines.custom.watch import worked
 
 END_SECONDS = 10.0
 
@@ -44,6 +45,11 @@ class ChildProcess:
     def pid(self) -> int | None:
         """The process, or None for one that was forked or has not begun."""
         return self._popen.pid if self._popen is not None else None
+
+    def cpu_seconds(self) -> float:
+        """What it and all below it have computed until now; to read weights counts too."""
+        process = self._popen or self._forked
+        return 0.0 if process is None else worked(process.pid)
 
     def start(self, theirs: socket.socket) -> None:
         """Start it at the other end of this socket. Raises OSError."""

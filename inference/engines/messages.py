@@ -51,7 +51,10 @@ class Ask(msgspec.Struct, tag=True, frozen=True):
 
 
 class Drop(msgspec.Struct, tag=True, frozen=True):
-    """To the child: nobody waits for this call any more."""
+    """To the child: nobody waits for this call any more.
+
+    A last piece tells that it was let go. What is prepared cannot be taken back.
+    """
 
     key: int
 

@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import socket
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from inference.engines.messages import (
     plain,
 )
 from inference.engines.program import Call
+from inference.engines.watchdog import Watchdog
 from inference.errors import EngineCrashed, InferenceError, InvalidRequest, LoadFailed, OutOfMemory
 
 logger = logging.getLogger(__name__)
@@ -43,15 +46,47 @@ logger = logging.getLogger(__name__)
 # ends had the CPU again.
 BUFFER_BYTES = 4 * 2**20
 PING_SECONDS = 5.0
-# A worker answers pings on a thread of its own: silence means that it is stopped or stuck.
+# A worker answers pings on a thread of its own: silence means that it is stopped, or holds the GIL.
 DEAF_SECONDS = 25.0
+WATCH_SECONDS = 0.25
+
+
+class Pending:
+    """The calls that one thread of a worker has, and when it last said something of one of them.
+
+    What was taken back is still its work until it has let go of it: whoever leaves a worker that
+    hangs does not make it well.
+    """
+
+    def __init__(self) -> None:
+        self.heard = 0.0
+        self._keys: set[int] = set()
+
+    @property
+    def are_awaited(self) -> bool:
+        """Whether it has work."""
+        return bool(self._keys)
+
+    def begin(self, key: int) -> None:
+        """It has one more."""
+        if not self._keys:
+            self.heard = time.monotonic()
+        self._keys.add(key)
+
+    def hear(self, key: int, over: bool) -> None:
+        """Something was said of this call, which may be another thread's."""
+        if key not in self._keys:
+            return
+        self.heard = time.monotonic()
+        if over:
+            self._keys.discard(key)
 
 
 class Supervisor:
     """One child process with one program in it.
 
     `prefix` is a command that the child runs under, such as a jail. `max_bytes` bounds what it may
-    say in answer to one call.
+    say in answer to one call. A child that has calls and does nothing for `hang_seconds` is ended.
     """
 
     def __init__(
@@ -62,6 +97,7 @@ class Supervisor:
         prefix: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         max_bytes: int = MAX_BYTES,
+        hang_seconds: float = math.inf,
     ) -> None:
         self._name = name
         self._process = ChildProcess(log, kind, prefix, env)
@@ -75,6 +111,12 @@ class Supervisor:
         self._gone = asyncio.Event()
         self._reason = ""
         self._heard = 0.0
+        # One each: prompts that are read do not tell that the model computes.
+        self._to_prepare, self._to_run = Pending(), Pending()
+        self._watchdogs = [
+            Watchdog(pending, self._process, hang_seconds)
+            for pending in (self._to_prepare, self._to_run)
+        ]
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -95,6 +137,7 @@ class Supervisor:
             self._calls.pop(0, None)
         if isinstance(answer, Loaded):
             self._tasks.append(asyncio.create_task(self._watch()))
+            self._tasks.append(asyncio.create_task(self._watch_work()))
             return answer.facts
         if isinstance(answer, Failed):
             raise _load_error(answer)
@@ -173,6 +216,7 @@ class Supervisor:
         frame = _question(key, way, call)
         answers: asyncio.Queue[FromChild | None] = asyncio.Queue()
         self._calls[key] = answers
+        (self._to_prepare if way == "prepare" else self._to_run).begin(key)
         try:
             await self._write(frame)
             while not over:
@@ -185,7 +229,7 @@ class Supervisor:
         finally:
             self._calls.pop(key, None)
             self._said.pop(key, None)
-            if not over and self.alive:
+            if not over and self.alive and way != "prepare":
                 self._say_soon(Drop(key))
 
     async def _next(self, answers: asyncio.Queue[FromChild | None]) -> Piece:
@@ -239,6 +283,9 @@ class Supervisor:
     def _heard_of(self, message: FromChild, length: int) -> None:
         self._heard = asyncio.get_running_loop().time()
         key = 0 if isinstance(message, Loaded) else getattr(message, "key", -1)
+        over = isinstance(message, Failed) or (isinstance(message, Piece) and message.last)
+        for pending in (self._to_prepare, self._to_run):
+            pending.hear(key, over)
         answers = self._calls.get(key)
         if answers is None:
             return
@@ -256,6 +303,14 @@ class Supervisor:
             await asyncio.sleep(PING_SECONDS)
             if loop.time() - self._heard > DEAF_SECONDS:
                 await self.kill("it stopped answering")
+
+    async def _watch_work(self) -> None:
+        """Look now and then whether what has calls still does anything for them."""
+        while self.alive:
+            await asyncio.sleep(WATCH_SECONDS)
+            for watchdog in self._watchdogs:
+                if watchdog.uneasy and (why := await asyncio.to_thread(watchdog.look)):
+                    await self.kill(why)
 
 
 def _question(key: int, way: str, call: Call) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from inference.catalogue import ModelCard
@@ -32,9 +32,14 @@ class WorkerEngine(Engine):
     def __init__(self, card: ModelCard, resources: Resources) -> None:
         self.max_model_len = card.max_model_len or 0
         self._card = card
-        self._resources = resources
+        self._max_wait = float(card.engine_args.get("max_wait", MAX_WAIT))
+        # So long it may wait for more calls before it begins.
+        hang_seconds = resources.hang_seconds + self._max_wait
+        self._resources = resources = replace(resources, hang_seconds=hang_seconds)
         self._walled = WalledWorker(card, resources) if card.trust_remote_code else None
-        self._worker = self._walled or Supervisor(card.id, resources.log, resources.kind)
+        self._worker = self._walled or Supervisor(
+            card.id, resources.log, resources.kind, hang_seconds=hang_seconds
+        )
 
     def _program(self) -> tuple[str, dict[str, Any]]:
         """The program that runs in the worker, and what it is made from."""
@@ -46,8 +51,8 @@ class WorkerEngine(Engine):
             await asyncio.to_thread(self._walled.check)
             self._walled.watch()
         program, arguments = self._program()
-        wait = float(self._card.engine_args.get("max_wait", MAX_WAIT))
-        facts = await self._worker.start(Load(program, arguments, self._card.max_num_seqs, wait))
+        most = self._card.max_num_seqs
+        facts = await self._worker.start(Load(program, arguments, most, self._max_wait))
         await self._loaded(facts)
 
     async def _loaded(self, facts: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from inference.engines.vllm_media import check_media
 from inference.engines.vllm_rendering import Renderer
 from inference.engines.vllm_results import Results
 from inference.engines.vllm_short_chats import ShortChats
-from inference.engines.vllm_watch import Watchdog
+from inference.engines.watchdog import Watchdog
 from inference.errors import (
     ContextLengthExceeded,
     EngineCrashed,

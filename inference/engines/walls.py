@@ -38,7 +38,14 @@ class WalledWorker(Supervisor):
         self._watching: asyncio.Task[None] | None = None
         self._refusal = _refusal(resources)
         prefix = () if self._refusal else jail.prefix(_inside(resources, self._limits))
-        super().__init__(card.id, resources.log, resources.kind, prefix, jail.OUTSIDE)
+        super().__init__(
+            card.id,
+            resources.log,
+            resources.kind,
+            prefix,
+            jail.OUTSIDE,
+            hang_seconds=resources.hang_seconds,
+        )
 
     def check(self) -> None:
         """Raise LoadFailed where there is no jail for it. Blocks."""

@@ -174,6 +174,8 @@ class Worker:
         if key in self._streams:
             self._streams.discard(key)
             self._program.drop(key)
+        # Until it hears that, the parent takes what was left for work that goes on.
+        self._channel.send(Piece(key, None, last=True))
 
     def _step(self) -> None:
         try:

@@ -46,6 +46,9 @@ class Obedient:
             Path(f"{call.inputs}.here").touch()
             while not Path(call.inputs).exists():
                 time.sleep(0.005)
+        if call.task == "compute":
+            while not Path(call.inputs).exists():
+                pass
         if call.task == "media":
             return Media(call.inputs.data[::-1], call.inputs.content_type)
         if call.inputs == "poison" or (call.inputs == "large" and count > 1):
@@ -58,7 +61,8 @@ class Obedient:
 
     def begin(self, key: int, call: Call) -> None:
         do(call.task)
-        self._counts[key] = trap(call.inputs) if call.task == "trap" else iter(range(call.inputs))
+        ends = {"trap": "raise", "stick": "block"}.get(call.task)
+        self._counts[key] = trap(call.inputs, ends) if ends else iter(range(call.inputs))
 
     def step(self) -> list[tuple[int, Any]]:
         found: list[tuple[int, Any]] = []
@@ -77,10 +81,10 @@ class Obedient:
         return [threading.current_thread().name, call.inputs]
 
 
-def trap(count: int) -> Iterator[int]:
+def trap(count: int, ends: str) -> Iterator[int]:
     """Numbers, and then what breaks the step in which it is asked for one more."""
     yield from range(count)
-    do("raise")
+    do(ends)
 
 
 def do(what: str) -> None:
@@ -99,6 +103,8 @@ def do(what: str) -> None:
             os._exit(7)
         case "segfault":
             ctypes.string_at(0)
+        case "block":
+            threading.Event().wait()
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         case "nonsense":

@@ -118,7 +118,10 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         source, found = submitted(tmp_path, code)
         card = ModelCard("custom/x", str(source), engine="custom", revision=digest or found)
         log = tmp_path / "engine.log"
-        resources = Resources(str(source), log, "cpu", ("cpu",), 0, 0, 0, limits=limits)
+        # It may sleep for longer than other models.
+        resources = Resources(
+            str(source), log, "cpu", ("cpu",), 0, 0, 0, limits=limits, hang_seconds=0.5
+        )
         engine = make_engine(card, resources)
         started.append(engine)
         await engine.start()

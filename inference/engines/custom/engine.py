@@ -58,6 +58,7 @@ class JailedWorker(Supervisor):
             environment |= hub_line.environment(hub)
         inside = jail.Jail(limits, shown, environment=environment)
         limit = limits.output_bytes
+        # No `hang_seconds`: it may sleep, or wait for the Hub, as long as `limits.seconds` lets it.
         super().__init__(name, log, prefix=jail.prefix(inside), env=jail.OUTSIDE, max_bytes=limit)
 
     async def start(self, load: Load) -> Mapping[str, Any]:

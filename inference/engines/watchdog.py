@@ -1,11 +1,9 @@
-"""Whether a vLLM engine that has work still does any of it."""
+"""Whether an engine that has work still does any of it."""
 
 from __future__ import annotations
 
 import time
-
-from inference.engines.vllm_children import Children
-from inference.engines.vllm_results import Results
+from typing import Protocol
 
 # Of the time in which nothing was heard: an engine that computes less than that does not compute.
 AT_WORK = 0.05
@@ -17,16 +15,33 @@ PATIENCE = 20
 UNEASY = 0.25
 
 
+class Results(Protocol):
+    """What an engine says. `heard` is when it last said something, by the monotonic clock."""
+
+    heard: float
+
+    @property
+    def are_awaited(self) -> bool:
+        """Whether it has a request that it has not answered whole."""
+
+
+class Processes(Protocol):
+    """What an engine runs in."""
+
+    def cpu_seconds(self) -> float:
+        """What all of them together have computed until now. Blocks a little."""
+
+
 class Watchdog:
-    """Listens to an engine's steps, and notices when none comes though there are requests.
+    """Listens to what an engine says, and notices when none comes though there are requests.
 
     Looked at every so often, it finds fault after `seconds`. A process that is stopped, or waits
     for something that never comes, uses no CPU; one that is merely slow does.
     """
 
-    def __init__(self, results: Results, children: Children, seconds: float) -> None:
+    def __init__(self, results: Results, processes: Processes, seconds: float) -> None:
         self._results = results
-        self._children = children
+        self._processes = processes
         self._seconds = seconds
         # When the count of CPU seconds began, in which silence, and from what.
         self._since, self._silence, self._cpu = 0.0, 0.0, 0.0
@@ -46,10 +61,10 @@ class Watchdog:
         now, heard = time.monotonic(), self._results.heard
         silent = now - heard
         if self._silence != heard:
-            self._silence, self._since, self._cpu = heard, now, self._children.cpu_seconds()
+            self._silence, self._since, self._cpu = heard, now, self._processes.cpu_seconds()
         if silent < self._seconds:
             return ""
-        worked = self._children.cpu_seconds() - self._cpu
+        worked = self._processes.cpu_seconds() - self._cpu
         if worked < AT_WORK * (now - self._since) or silent > PATIENCE * self._seconds:
-            return f"it has said nothing for {silent:.0f} s and computed for {worked:.1f} s"
+            return f"it has said nothing for {silent:.0f} s and worked for {worked:.1f} s"
         return ""
