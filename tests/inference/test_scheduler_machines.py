@@ -46,15 +46,18 @@ def model(draw: st.DrawFn, name: str, memory: Sequence[int]) -> Model:
     size = draw(st.integers(2, 8))
     sleeps = draw(st.sampled_from((True, True, False)))
     need = Need(size, 1, devices=draw(st.integers(1, len(memory))))
+    wish = draw(st.sampled_from((*["none"] * 6, "preload", "pin")))
+    # One that is wished for is woken before others get the rest of the room that it left.
+    keeps = sleeps and wish != "preload"
     return Model(
         name,
         need,
         max_num_seqs=draw(st.integers(1, 3)),
-        wish=draw(st.sampled_from((*["none"] * 6, "preload", "pin"))),
+        wish=wish,
         slice=draw(st.sampled_from((None, 4.0))),
         replicas=draw(st.integers(1, 2)),
         sleep_bytes=size if sleeps else 0,
-        asleep_bytes=draw(st.integers(0, size - 1)) if sleeps else 0,
+        asleep_bytes=draw(st.integers(0, size - 1)) if keeps else 0,
         refusal="" if place(need, cards(memory), []) else "It is too large.",
     )
 
@@ -79,12 +82,6 @@ def setups(draw: st.DrawFn) -> Setup:
         host_bytes=draw(st.integers(4, 16)),
     )
     return Setup(tuple(memory), kept, models, limits)
-
-
-def _held(replica: Replica) -> int:
-    """Bytes that it really has of a device: one that slept gets no more because it is unloaded."""
-    slept = _leaves(replica) and not replica.falling_asleep and replica.host_bytes
-    return replica.bytes_asleep if slept else replica.device_bytes
 
 
 def _leaves(replica: Replica) -> bool:
@@ -293,13 +290,20 @@ class Machines(RuleBasedStateMachine):
         pinned = [r for r in self.s.replicas.values() if self.s.pinned(r) and r.model != each.id]
         return place(each.need, cards(self.memory), pinned) is not None
 
+    def bytes_of(self, replica: Replica) -> int:
+        """What it really has of a device: one that slept has no more while it is unloaded."""
+        model = self.models[replica.model]
+        slept = _leaves(replica) and not replica.falling_asleep and replica.host_bytes
+        asleep = slept or replica.state is ReplicaState.SLEEPING
+        return model.asleep_bytes if asleep else model.need.bytes_per_device
+
     # --- what always holds -----------------------------------------------------------------------
 
     @invariant()
     def memory_is_never_overcommitted(self) -> None:
         for device in self.s.devices:
             held = [each for each in self.s.replicas.values() if device.id in each.devices]
-            assert sum(map(_held, held)) <= device.memory_bytes
+            assert sum(map(self.bytes_of, held)) <= device.memory_bytes
         # A sleeper that is being unloaded counts as gone for whoever falls asleep.
         asleep = [r for r in self.s.replicas.values() if r.falling_asleep or not _leaves(r)]
         assert sum(each.host_bytes for each in asleep) <= self.s.limits.host_bytes
