@@ -139,7 +139,7 @@ def _others(state: State, model: Model, now: float) -> float:
 
 def _longest_turn(state: State, model: Model, now: float) -> float:
     """Seconds that a model's next turn may last, so that all others are in time."""
-    longest = state.limits.slice if model.slice is None else model.slice
+    longest = min(state.limits.slice, math.inf if model.slice is None else model.slice)
     end = drain(state, model.id) + state.estimates.unload
     rest = SAFE_PART * state.limits.wait - _others(state, model, now) - end
     return max(1.0, state.estimates.switch(model.id), min(longest, rest))

@@ -104,7 +104,8 @@ def _find_place(state: State, planned: Plan, tables: _Tables, model: Model, now:
         planned.heirs[replica_id] = rank
         planned.limits[replica_id] = _limit(state, replica, rank, now)
         nobody = replica.model not in state.queues
-        if replica.idle and (nobody or state.head(replica.model) > planned.limits[replica_id]):
+        later = nobody or state.head(replica.model) > planned.limits[replica_id]
+        if replica.state is ReplicaState.SLEEPING or (replica.idle and later):
             planned.gone.append(replica_id)
     tables.leave(spot.evict)
     tables.claim(model, spot)
@@ -181,8 +182,10 @@ def asleep_or_gone(state: State, planned: Plan) -> tuple[list[int], list[int]]:
         used -= oldest.host_bytes
         evictions.append(oldest.id)
     for replica_id in planned.gone:
-        model = state.models.get(state.replicas[replica_id].model)
-        wanted = model.sleep_bytes if model and replica_id not in state.retired else 0
+        replica = state.replicas[replica_id]
+        model = state.models.get(replica.model)
+        stays_out = replica_id in state.retired or replica.state is ReplicaState.SLEEPING
+        wanted = model.sleep_bytes if model and not stays_out else 0
         while wanted and spare and used + wanted > state.limits.host_bytes:
             oldest = spare.pop(0)
             used -= oldest.host_bytes
@@ -251,8 +254,9 @@ def _evictable(state: State, model: Model, staying: Sequence[Replica]) -> list[R
     """Replicas that may make room for `model`, in the order in which they are given up.
 
     A preload wish and a second copy take nobody's place but that of models nobody uses. First come
-    idle ones that nobody waits for, least recently used first; then those that are closing already,
-    so that no two are half closed; then the rest, fewest answers first.
+    idle ones that nobody waits for, least recently used first; then those that sleep, for what they
+    keep of the device; then those that are closing already, so that no two are half closed; then
+    the rest, fewest answers first.
     """
     waiting = bool(state.queues.get(model.id))
     if model.wish == "preload" and not waiting:
@@ -263,10 +267,13 @@ def _evictable(state: State, model: Model, staying: Sequence[Replica]) -> list[R
     unused.sort(key=lambda r: r.last_used)
     if state.copies(model.id) or (not waiting and model.wish != "pin"):
         return unused
+    asleep = [r for r in staying if r.state is ReplicaState.SLEEPING and r.bytes_asleep]
+    asleep = [r for r in asleep if r.model != model.id and not state.pinned(r)]
+    asleep.sort(key=lambda r: r.last_used)
     spare = {r.id for r in ready if len(state.copies(r.model)) > 1}
     busy = [r for r in ready if r not in unused]
     busy.sort(key=lambda r: (not r.closing, r.id not in spare, len(r.leases), r.ready_at))
-    return unused + busy
+    return unused + asleep + busy
 
 
 def _unused_too_long(state: State, replica: Replica, now: float) -> bool:

@@ -79,7 +79,9 @@ class Replica:
     @property
     def device_bytes(self) -> int:
         """What it takes of each of its devices in its present state."""
-        asleep = self.state is ReplicaState.SLEEPING
+        # One that is unloaded out of its sleep was never woken for that.
+        leaves = self.state is ReplicaState.STOPPING and not self.falling_asleep
+        asleep = self.state is ReplicaState.SLEEPING or (leaves and self.host_bytes)
         return self.bytes_asleep if asleep else self.bytes_per_device
 
     def cost(self, lease: Lease, now: float) -> float:

@@ -342,7 +342,8 @@ class Scheduler(State):
         """Interactive requests whose wait has reached the bound and that are not granted now."""
         for line in self.queues.values():
             for ticket in line.oldest():
-                if now - ticket.queued_at < self.limits.wait:
+                # As `next_change` has it: the difference may round to less.
+                if now < ticket.queued_at + self.limits.wait:
                     break
                 if ticket.request_id not in granted:
                     yield ticket.request_id

@@ -31,11 +31,9 @@ NAMES = ("a", "b", "c", "d")
 
 @dataclass(frozen=True)
 class Setup:
-    """A machine and its models. Sleepers may keep `kept` of each device beside its `memory`:
-    what they keep is never made free for others, so that each model fits whatever sleeps."""
+    """A machine and its models."""
 
     memory: tuple[int, ...]
-    kept: int
     models: tuple[Model, ...]
     limits: Limits
 
@@ -47,8 +45,6 @@ def model(draw: st.DrawFn, name: str, memory: Sequence[int]) -> Model:
     sleeps = draw(st.sampled_from((True, True, False)))
     need = Need(size, 1, devices=draw(st.integers(1, len(memory))))
     wish = draw(st.sampled_from((*["none"] * 6, "preload", "pin")))
-    # One that is wished for is woken before others get the rest of the room that it left.
-    keeps = sleeps and wish != "preload"
     return Model(
         name,
         need,
@@ -57,7 +53,7 @@ def model(draw: st.DrawFn, name: str, memory: Sequence[int]) -> Model:
         slice=draw(st.sampled_from((None, 4.0))),
         replicas=draw(st.integers(1, 2)),
         sleep_bytes=size if sleeps else 0,
-        asleep_bytes=draw(st.integers(0, size - 1)) if keeps else 0,
+        asleep_bytes=draw(st.integers(0, size - 1)) if sleeps else 0,
         refusal="" if place(need, cards(memory), []) else "It is too large.",
     )
 
@@ -71,7 +67,6 @@ def setups(draw: st.DrawFn) -> Setup:
     memory = draw(st.lists(st.integers(4, 9), min_size=1, max_size=2))
     names = NAMES[: draw(st.integers(2, len(NAMES)))]
     models = tuple(draw(model(name, memory)) for name in names)
-    kept = sum(each.asleep_bytes * each.replicas for each in models)
     limits = Limits(
         queue=30,
         account_queue=12,
@@ -81,7 +76,7 @@ def setups(draw: st.DrawFn) -> Setup:
         idle=draw(st.sampled_from((0.0, 24.0))),
         host_bytes=draw(st.integers(4, 16)),
     )
-    return Setup(tuple(memory), kept, models, limits)
+    return Setup(tuple(memory), models, limits)
 
 
 def _leaves(replica: Replica) -> bool:
@@ -94,8 +89,7 @@ class Machines(RuleBasedStateMachine):
     @initialize(setup=setups())
     def begin(self, setup: Setup) -> None:
         self.memory = setup.memory
-        devices = cards([size + setup.kept for size in setup.memory])
-        self.s = Scheduler(devices, setup.limits)
+        self.s = Scheduler(cards(setup.memory), setup.limits)
         self.s.set_models(setup.models)
         self.models = {each.id: each for each in setup.models}
         self.now = 0.0

@@ -11,7 +11,7 @@ from inference.placement import free_bytes
 from inference.replica import ReplicaState
 from inference.requests import Lane
 from inference.scheduler import Scheduler
-from tests.inference.scheduling import ask, model, scheduler, settle, step
+from tests.inference.scheduling import ask, model, scheduler, settle
 
 
 def answered(s: Scheduler, name: str, seconds: float, now: float = -10_000.0) -> None:
@@ -248,5 +248,26 @@ def test_what_sleepers_keep_of_a_device_is_not_given_away() -> None:
     }
     # 10 GiB, of which `b` has 7 and the sleeper 2.
     ask(s, "c", "3", now=4.0)
-    assert not step(s, 4.0)
     assert min(free_bytes(s.devices, s.replicas.values()).values()) == 2**30
+    assert not s.schedule(4.0).loads
+
+
+def test_a_sleeper_leaves_for_good_where_what_it_keeps_is_needed() -> None:
+    """Else nobody would ever make that room, and whoever waits for it would wait for W."""
+    sleeper = model("a", 6, sleep_bytes=6, asleep_bytes=2 * 2**30)
+    s = scheduler(sleeper, model("b", 10), limits=Limits(host_bytes=10))
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    s.finish("1", 1.0)
+    ask(s, "b", "2", now=1.0)
+    (falls,) = s.schedule(1.0).sleeps
+    s.apply(s.schedule(1.0), 1.0)
+    s.slept(falls, 2.0)
+    decision = s.schedule(2.0)
+    assert (decision.evictions, decision.sleeps, decision.loads) == ((falls,), (), ())
+    s.apply(decision, 2.0)
+    # On its way out it has what it kept, and no more.
+    assert free_bytes(s.devices, s.replicas.values()) == {"0": 8 * 2**30}
+    s.stopped(falls, 3.0)
+    settle(s, 3.0)
+    assert "2" in s.running
