@@ -150,6 +150,8 @@ def test_a_person_over_the_limit_sees_when_it_resets(house: RunningServer, visit
 
     wait_until(in_force, 15, "the group is in force")
     page.goto(house.url)
+    # Until the line to the server is up, a question stays where it was typed.
+    page.locator("#model option[value='echo']").wait_for(state="attached")
     page.get_by_label("Your message").fill("good morning")
     page.keyboard.press("Enter")
     expect(page.locator(".turn.answer .markdown")).to_have_text("0:good 1:morning")
