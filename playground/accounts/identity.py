@@ -32,6 +32,7 @@ def address_account(address: str) -> str:
     return f"ip:{customer_of(address) or 'unknown'}"
 
 
+@lru_cache(maxsize=4096)
 def customer_of(address: str) -> Customer | None:
     """Who has an address: one IPv6 customer owns a whole /64, so that counts as one.
 
