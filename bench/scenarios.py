@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,14 @@ class Server:
     def files(self) -> int:
         """How many are open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def sockets(self) -> int:
+        """How many of them are: a thread that asks the database first opens files that stay."""
+        found = 0
+        for each in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                found += os.readlink(each).startswith("socket:")
+        return found
 
     async def metric(self, name: str) -> float | None:
         """The sum of one figure of /metrics; None where there is none of that name."""
@@ -257,7 +265,7 @@ async def leavers(found: Server, options: argparse.Namespace) -> list[Figure]:
     """Clients that crash in mid-stream, half of them by reset, beside some who read to the end."""
     asking, short = found.asking(int(options.seconds * found.rate)), found.asking(30)
     await short.call("reads")  # what is opened once for all is open now
-    before = found.files()
+    before = found.sockets()
     reading = asyncio.create_task(one_by_one(asking, READERS, BEGIN_PER_SECOND))
     crashing: list[asyncio.Task[Call]] = []
     for kind in itertools.cycle(("leaves", "resets")):
@@ -279,9 +287,9 @@ async def leavers(found: Server, options: argparse.Namespace) -> list[Figure]:
     ]  # fmt: skip
 
 
-async def nothing_left(found: Server, files: int) -> bool:
-    """Whether no request runs, and no more files are open than there were."""
-    return found.files() <= files and not await found.metric("llms_requests_running")
+async def nothing_left(found: Server, sockets: int) -> bool:
+    """Whether no request runs, and no more connections are open than there were."""
+    return found.sockets() <= sockets and not await found.metric("llms_requests_running")
 
 
 async def seconds_until(condition: Callable[[], Awaitable[bool]], limit: float) -> float:
