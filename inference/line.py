@@ -86,6 +86,10 @@ class Line:
         """How many wait in a lane."""
         return len(self._lanes[lane])
 
+    def rank(self, lane: Lane, number: int) -> float:
+        """The rank of one in a lane, from 0."""
+        return self._lanes[lane][number][0]
+
     def head(self, lane: Lane) -> float:
         """The lowest rank in a lane; infinity when nobody waits there."""
         keys = self._lanes[lane]

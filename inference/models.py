@@ -216,7 +216,7 @@ class CatalogueRow(models.Model):
     engine = models.CharField(max_length=20, default="vllm", choices=[(e, e) for e in ENGINES])
     wish = models.CharField(max_length=10, default="none", choices=[(w, w) for w in WISHES])
     replicas = models.PositiveIntegerField(
-        default=1, help_text="Copies that may be loaded at once, where there is room for them."
+        default=1, help_text="Copies that may be loaded at once, for as long as many wait."
     )
     dtype = models.CharField(max_length=20, default="auto")
     quantization = models.CharField(max_length=50, blank=True)

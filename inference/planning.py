@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from inference import copies
 from inference.decisions import Load, Model
 from inference.placement import Placement, free_bytes, place
 from inference.replica import Replica, ReplicaState
 from inference.sizing import Need
 from inference.state import State
 from inference.turns import INFINITY, limit
-
-# Another copy is loaded when so many times a copy's batch waits.
-COPY_AT = 1.0
 
 
 @dataclass(slots=True)
@@ -78,12 +76,14 @@ def plan(state: State, now: float) -> Plan:
     planned.gone += [replica_id for replica_id in asleep if replica_id in state.retired]
     planned.gone += [r.id for r in state.ready() if _unused_too_long(state, r, now)]
     tables = _Tables(state, planned.gone)
-    for model in _wanting(state, planned, now):
-        _find_place(state, planned, tables, model, now)
+    for rank, model in _wanting(state, now):
+        _find_place(state, planned, tables, model, rank, now)
     return planned
 
 
-def _find_place(state: State, planned: Plan, tables: _Tables, model: Model, now: float) -> None:
+def _find_place(
+    state: State, planned: Plan, tables: _Tables, model: Model, rank: float, now: float
+) -> None:
     if model.need in tables.hopeless:
         return
     asleep = _sleeping(state, planned, model)
@@ -91,14 +91,13 @@ def _find_place(state: State, planned: Plan, tables: _Tables, model: Model, now:
         _bring_up(state, planned, model, spot, asleep)
         tables.begin(model, spot)
         return
-    candidates = _evictable(state, model, tables.future)
+    candidates = _evictable(state, model, rank, tables.future)
     spot = _place(state, model, tables.future, asleep, candidates)
     if spot is None:
         # Nor will there be room for whoever comes after it and needs as much.
         if asleep is None and state.people_waiting(model.id):
             tables.hopeless.add(model.need)
         return
-    rank = state.head(model.id)
     for replica_id in spot.evict:
         replica = state.replicas[replica_id]
         planned.heirs[replica_id] = rank
@@ -119,7 +118,7 @@ def _limit(state: State, replica: Replica, rank: float, now: float) -> float:
     """
     found = limit(state, replica, rank, now)
     if found == INFINITY and replica.closing:
-        ranks = (state.head(each.id) for each in state.unserved(now))
+        ranks = (rank for rank, _ in copies.contenders(state, now))
         found = min((limit(state, replica, each, now) for each in ranks), default=INFINITY)
     return found
 
@@ -214,49 +213,27 @@ def _sleeping(state: State, planned: Plan, model: Model) -> Replica | None:
     return next(found, None)
 
 
-def _wanting(state: State, planned: Plan, now: float) -> Iterator[Model]:
-    """Models that should have a replica: those that somebody waits for, wishes, second copies."""
-    unserved = state.unserved(now)
-    yield from unserved
+def _wanting(state: State, now: float) -> Iterator[tuple[float, Model]]:
+    """Models that should have a replica, or another: those that somebody waits for, then wishes."""
+    yield from copies.contenders(state, now)
     live = state.live_models()
     for wish in ("pin", "preload"):
         for model in state.wished:
             if model.wish != wish or model.id in live or state.queues.get(model.id):
                 continue
             if state.may_try(model.id, now):
-                yield model
-    if not unserved:
-        yield from _another_copy(state, planned, now)
+                yield copies.INFINITY, model
 
 
-def _another_copy(state: State, planned: Plan, now: float) -> Iterator[Model]:
-    """Models of which a whole batch still waits after the grants of this decision."""
-    for name, line in state.queues.items():
-        model = state.models.get(name)
-        if model is None or model.replicas < 2 or not state.may_try(name, now):
-            continue
-        copies = state.copies(name)
-        loading = any(r.state is ReplicaState.LOADING for r in copies)
-        left = len(line) - sum(_lets_in(state, planned, replica) for replica in copies)
-        wanted = left >= COPY_AT * model.max_num_seqs
-        if 0 < len(copies) < model.replicas and not loading and wanted:
-            yield model
-
-
-def _lets_in(state: State, planned: Plan, replica: Replica) -> int:
-    """How many get a place in a replica now; nobody counts on one that makes room."""
-    if replica.id in planned.gone or planned.limits.get(replica.id, INFINITY) < INFINITY:
-        return 0
-    return max(0, state.room(replica))
-
-
-def _evictable(state: State, model: Model, staying: Sequence[Replica]) -> list[Replica]:
+def _evictable(
+    state: State, model: Model, rank: float, staying: Sequence[Replica]
+) -> list[Replica]:
     """Replicas that may make room for `model`, in the order in which they are given up.
 
-    A preload wish and a second copy take nobody's place but that of models nobody uses. First come
-    idle ones that nobody waits for, least recently used first; then those that sleep, for what they
-    keep of the device; then those that are closing already, so that no two are half closed; then
-    the rest, fewest answers first.
+    A preload wish takes nobody's place but that of models nobody uses. First come idle ones that
+    nobody waits for, least recently used first; then those that sleep, for what they keep of the
+    device; then those that are closing already, so that no two are half closed; then copies that
+    can be spared, then the rest, fewest answers first.
     """
     waiting = bool(state.queues.get(model.id))
     if model.wish == "preload" and not waiting:
@@ -265,13 +242,15 @@ def _evictable(state: State, model: Model, staying: Sequence[Replica]) -> list[R
     ready = [r for r in ready if r.model != model.id and r.id not in state.retired]
     unused = [r for r in ready if r.idle and not state.queues.get(r.model)]
     unused.sort(key=lambda r: r.last_used)
-    if state.copies(model.id) or (not waiting and model.wish != "pin"):
+    if not waiting and model.wish != "pin":
         return unused
     asleep = [r for r in staying if r.state is ReplicaState.SLEEPING and r.bytes_asleep]
     asleep = [r for r in asleep if r.model != model.id and not state.pinned(r)]
     asleep.sort(key=lambda r: r.last_used)
-    spare = {r.id for r in ready if len(state.copies(r.model)) > 1}
-    busy = [r for r in ready if r not in unused]
+    spare = {r.id for r in ready if copies.spare(state, r, rank)}
+    # Beside another copy it would compute no more: they share their device.
+    own = {device for r in state.copies(model.id) for device in r.devices}
+    busy = [r for r in ready if r not in unused and own.isdisjoint(r.devices)]
     busy.sort(key=lambda r: (not r.closing, r.id not in spare, len(r.leases), r.ready_at))
     return unused + asleep + busy
 

@@ -354,11 +354,12 @@ class Scheduler(State):
         self.failures[model] = Failure(reason, count, now + delay)
 
     def _leave(self, replica: Replica, now: float) -> None:
-        if replica.contested and replica.state is ReplicaState.READY:
+        alone = len(self.copies(replica.model)) == 1
+        if alone and replica.contested and replica.state is ReplicaState.READY:
             self.estimates.turned(replica.model, now - replica.ready_at, replica.overflow)
         if replica.closing:
             self.estimates.of(replica.model).drain.add(now - replica.closing_since)
-        if replica.model in self.queues:
+        if alone and replica.model in self.queues:
             self.yielded[replica.model] = replica.closing_since if replica.closing else now
         replica.state, replica.closing = ReplicaState.STOPPING, False
         replica.leaving_since = now

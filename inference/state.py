@@ -171,9 +171,9 @@ class State:
         live = self.live_models()
         waiting = [m for m in self.queues if m not in live and m in self.models]
         ready = [m for m in waiting if self.may_try(m, now)]
-        return [self.models[m] for m in sorted(ready, key=self._order)]
+        return [self.models[m] for m in sorted(ready, key=self.order)]
 
-    def _order(self, model: str) -> tuple[float, float]:
+    def order(self, model: str) -> tuple[float, float]:
         """Whom a turn left behind comes after all that waited at its end, however long it waits."""
         head = max(self.head(model), self.yielded.get(model, 0.0))
         return head, self.queues[model].head(Lane.BATCH)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from inference.copies import contenders, spare
 from inference.replica import Lease, Replica
 from inference.requests import Lane
 from inference.state import LATE_PART, SAFE_PART, State
@@ -29,6 +30,9 @@ LONG_PAYS_PART = 0.1
 # The last answers of a turn are stopped when fewer requests advance here than this part of what
 # would advance in the next turn. One would be the theorem's; less, because they have to come back.
 STAY_PART = 0.5
+# Nobody is stopped who has waited for more than this part of the time until its next turn: whoever
+# waits for a round twice has the longest response of all.
+STOP_WAITED = 0.6
 # A queue is not expected to grow by more than so many times itself.
 MOST_GROWTH = 1.0
 # Of answers whose lengths are spread exponentially, what is done after one mean length.
@@ -85,11 +89,12 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     1. A turn that has served nobody is not over: it would have been loaded in vain.
     2. At its ceiling it is over, but for those who would be late in the next.
     3. While people are served here, work of the batch lane that is not due wants nothing.
-    4. While its requests fill a batch nothing is gained by leaving. Against people only people
+    4. A copy that can be spared ends with rule 7: whom it would serve comes later.
+    5. While its requests fill a batch nothing is gained by leaving. Against people only people
        count.
-    5. The batch lane's work gives way to people, but not at every one of them, whether or not some
+    6. The batch lane's work gives way to people, but not at every one of them, whether or not some
        of them wait for this model beside it.
-    6. Else it is open until it has paid for its load, several times where not half a request would
+    7. Else it is open until it has paid for its load, several times where not half a request would
        advance in the next turn, and for two mean answers: longer fills the batch no better.
     """
     line = state.queues.get(replica.model)
@@ -110,6 +115,8 @@ def open_until(state: State, replica: Replica, rank: float, now: float) -> float
     model = state.models.get(replica.model)
     if rank > now:
         here = len(replica.leases) + len(line or ())
+    if spare(state, replica, rank):
+        return min(most, begun + max(OPEN_ANSWERS * answer, pays(state, replica)))
     if model and here >= model.max_num_seqs:
         return most
     if line and len(line) > waiting and rank <= now:
@@ -210,8 +217,8 @@ def may_stop(state: State, lease: Lease, now: float) -> bool:
     if not may_resume(lease) or ticket.lane is Lane.BATCH:
         return may_resume(lease)
     waited = lease.granted_at - ticket.queued_at
-    again = waited + others(state, now) + state.estimates.switch(ticket.model)
-    return again <= SAFE_PART * state.limits.wait
+    back = others(state, now) + state.estimates.switch(ticket.model)
+    return waited <= STOP_WAITED * back and waited + back <= SAFE_PART * state.limits.wait
 
 
 def others(state: State, now: float) -> float:
@@ -222,7 +229,7 @@ def others(state: State, now: float) -> float:
 
 def _advance(state: State, waiting: Callable[[str], int], back: float, now: float) -> float:
     """Requests that advance in the best of the turns that come next."""
-    following = [m.id for m in state.unserved(now)[: max(1, len(state.devices))]]
+    following = [m.id for _, m in contenders(state, now)[: max(1, len(state.devices))]]
     return max((_gain(state, m, waiting(m), back) for m in following), default=0.0)
 
 
@@ -304,9 +311,9 @@ def moments(state: State, now: float) -> list[float]:
     found += [moment for moment in due if moment < INFINITY]
     if state.limits.idle:
         found += [r.last_used + state.limits.idle for r in state.ready() if r.idle]
-    if unserved := state.unserved(now):
+    if waiting := contenders(state, now):
         # Whose rank lies ahead closes a turn only then.
-        found += [state.head(model.id) for model in unserved]
+        found += [rank for rank, _ in waiting]
         for replica in state.ready():
             found.append(replica.ready_at + ceiling(state, replica, now))
             found.append(open_until(state, replica, now, now))

@@ -6,6 +6,7 @@ go. Loads, evictions and memory are the same for all, so that they differ in the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -17,7 +18,13 @@ from inference.sizing import Need
 
 
 class Peer:
-    """A policy with queues in order of arrival. `order` numbers the arrivals."""
+    """A policy with queues in order of arrival. `order` numbers the arrivals.
+
+    `copies`: whether a model may have several places, as far as its card allows. Another one is
+    wanted where a whole batch waits beyond what there is, as in our own policy.
+    """
+
+    copies = False
 
     def __init__(self, devices: Sequence[Device]) -> None:
         self.devices = devices
@@ -90,16 +97,30 @@ class Peer:
 
     def schedule(self, now: float) -> Decision:
         """Grants for whoever may enter; room for the models that come next."""
-        grants = [grant for replica in self.ready() for grant in self._grants(replica, now)]
+        granted: set[str] = set()
+        grants: list[Grant] = []
+        for replica in self.ready():
+            grants += self._grants(replica, now, granted)
+            granted.update(grant.request_id for grant in grants)
         loads, evictions = self._make_room(self.next_models(now), grants, now)
         return Decision(tuple(grants), tuple(loads), tuple(evictions))
 
-    def _grants(self, replica: Replica, now: float) -> Iterator[Grant]:
-        room = self.limit(replica.model) - len(replica.leases)
+    def _grants(self, replica: Replica, now: float, granted: set[str]) -> Iterator[Grant]:
+        room = self._room(replica)
         if room <= 0 or replica.model not in self.queues:
             return
-        for ticket in islice(self.may_enter(replica, now), room):
+        entering = (t for t in self.may_enter(replica, now) if t.request_id not in granted)
+        for ticket in islice(entering, room):
             yield Grant(ticket.request_id, replica.id)
+
+    def _room(self, replica: Replica) -> int:
+        """How many may enter; copies get equal shares of what waits and runs."""
+        limit = self.limit(replica.model)
+        copies = [r for r in self.ready() if r.model == replica.model]
+        if len(copies) > 1:
+            work = len(self.queues.get(replica.model, ())) + sum(len(r.leases) for r in copies)
+            limit = min(limit, math.ceil(work / len(copies)))
+        return limit - len(replica.leases)
 
     def _make_room(
         self, wanted: Iterable[Model], grants: Sequence[Grant], now: float
@@ -128,6 +149,7 @@ class Peer:
                 replicas[-len(replicas)] = _reserved(model, spot.devices, now, len(replicas))
                 continue
             idle = [r for r in staying if r.idle and r.id not in entered and self.may_go(r, now)]
+            idle = [r for r in idle if r.model != model.id]
             idle.sort(key=lambda r: (r.last_used, r.id))
             if spot := place(model.need, self.devices, staying, idle):
                 evictions += spot.evict
@@ -147,8 +169,8 @@ class Peer:
         return self.queues[replica.model].values()
 
     def next_models(self, now: float) -> Iterable[Model]:
-        """Models without a replica that should get one, in order."""
-        return self.unserved()
+        """Models that should get a replica, in order."""
+        return self.wanting()
 
     def may_go(self, replica: Replica, now: float) -> bool:
         """Whether an idle replica may be evicted for a model that waits."""
@@ -169,6 +191,27 @@ class Peer:
         live = self.live()
         waiting = [m for m in self.queues if m not in live]
         return [self.models[m] for m in sorted(waiting, key=self.oldest)]
+
+    def wanting(self) -> list[Model]:
+        """The same, and models that want another copy; longest waiter first."""
+        found = [*self.unserved(), *self.short()]
+        return sorted(found, key=lambda model: self.oldest(model.id))
+
+    def short(self) -> list[Model]:
+        """Models that want another copy; none where the policy has no copies."""
+        return [self.models[m] for m in self.queues if self.copies and self._is_short(m)]
+
+    def _is_short(self, model: str) -> bool:
+        there = [
+            r
+            for r in self.replicas.values()
+            if r.model == model and r.state is not ReplicaState.STOPPING
+        ]
+        loading = any(r.state is ReplicaState.LOADING for r in there)
+        if loading or not 0 < len(there) < self.models[model].replicas:
+            return False
+        room = sum(self.limit(model) - len(r.leases) for r in there)
+        return len(self.queues[model]) - room >= self.limit(model)
 
     def oldest(self, model: str) -> int:
         """The number of a model's first waiting request."""

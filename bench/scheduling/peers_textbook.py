@@ -17,6 +17,8 @@ class RoundRobin(Peer):
     Models that nobody asks for are passed over; a model stays while no other is wanted.
     """
 
+    copies = True
+
     def __init__(self, devices: Sequence[Device]) -> None:
         super().__init__(devices)
         self.last = -1
@@ -31,7 +33,7 @@ class RoundRobin(Peer):
         """Wanted models in the circle's order."""
         circle = list(self.models)
         turned = {m: (i - self.last - 1) % len(circle) for i, m in enumerate(circle)}
-        return sorted(self.unserved(), key=lambda model: turned[model.id])
+        return sorted(self.wanting(), key=lambda model: turned[model.id])
 
 
 class Gated(Peer):
@@ -39,6 +41,8 @@ class Gated(Peer):
 
     While no model waits for a place every turn begins anew at once, so nothing stands idle.
     """
+
+    copies = True
 
     def __init__(self, devices: Sequence[Device]) -> None:
         super().__init__(devices)
@@ -85,9 +89,11 @@ class RoundRobinGated(Gated, RoundRobin):
 class LongestQueue(Peer):
     """The model with the most waiting requests comes next, and is served until it has none."""
 
+    copies = True
+
     def next_models(self, now: float) -> Iterable[Model]:
         """Wanted models, longest queue first, then longest waiter."""
-        return sorted(self.unserved(), key=lambda m: (-len(self.queues[m.id]), self.oldest(m.id)))
+        return sorted(self.wanting(), key=lambda m: (-len(self.queues[m.id]), self.oldest(m.id)))
 
 
 class VirtualTokens(Gated):
@@ -160,7 +166,7 @@ class VirtualTokens(Gated):
 
     def next_models(self, now: float) -> Iterable[Model]:
         """Wanted models, by the lowest counter of a user who waits for them."""
-        return sorted(self.unserved(), key=lambda model: self._lowest(model.id))
+        return sorted(self.wanting(), key=lambda model: self._lowest(model.id))
 
     def _lowest(self, model: str) -> tuple[float, int]:
         return min(self.counters[user] for user in self.lines[model]), self.oldest(model)

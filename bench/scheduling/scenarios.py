@@ -55,7 +55,12 @@ def workload(cell: Cell, rates: Rates, scale: float = 1.0) -> Workload:
     requests = [_request(i, draft, rng) for i, draft in enumerate(drafted)]
     return Workload(
         requests,
-        models(scenario.models, side_by_side=scenario.side_by_side, seqs=SEQS),
+        models(
+            scenario.models,
+            side_by_side=scenario.side_by_side,
+            seqs=SEQS,
+            replicas=cell.gpus,
+        ),
         devices(cell.gpus),
         cell.switch,
         rates,

@@ -79,7 +79,7 @@ def devices(count: int) -> list[Device]:
     return [Device(str(i), "cuda", "simulated", DEVICE_BYTES, DEVICE_BYTES) for i in range(count)]
 
 
-def models(count: int, *, side_by_side: int = 1, seqs: int = 32) -> list[Model]:
-    """Equal models, `side_by_side` of which fit in a GPU."""
+def models(count: int, *, side_by_side: int = 1, seqs: int = 32, replicas: int = 1) -> list[Model]:
+    """Equal models, `side_by_side` of which fit in a GPU, with up to `replicas` copies each."""
     need = Need(MODEL_BYTES[side_by_side], GIB)
-    return [Model(f"model-{i:02}", need, seqs) for i in range(count)]
+    return [Model(f"model-{i:02}", need, seqs, replicas=replicas) for i in range(count)]

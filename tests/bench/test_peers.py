@@ -7,11 +7,17 @@ from typing import Any
 import pytest
 
 from bench.scheduling.bounds import AllResident, without_switches
-from bench.scheduling.cells import PEERS, policy
+from bench.scheduling.cells import OURS, PEERS, policy
 from bench.scheduling.engine_model import Rates
 from bench.scheduling.peers_servers import LLAMA_SWAP_LIMIT, LlamaSwap, Ollama, Slices, StrictFifo
-from bench.scheduling.peers_textbook import LongestQueue, RoundRobin, RoundRobinGated, VirtualTokens
-from bench.scheduling.simulator import Run, simulate
+from bench.scheduling.peers_textbook import (
+    TEXTBOOK,
+    LongestQueue,
+    RoundRobin,
+    RoundRobinGated,
+    VirtualTokens,
+)
+from bench.scheduling.simulator import End, Run, simulate
 from bench.scheduling.workload import Request, Workload, devices, models
 from inference.decisions import Limits
 
@@ -28,9 +34,16 @@ def asked(*wishes: tuple[float, int], users: str = "", answer: int = 100) -> lis
     ]
 
 
-def ran(make: Any, requests: list[Request], gpus: int = 1, count: int = 4, fit: int = 1) -> Run:
-    work = Workload(requests, models(count, side_by_side=fit), devices(gpus), SWITCH, RATES)
-    return simulate(work, make)
+def ran(
+    make: Any,
+    requests: list[Request],
+    gpus: int = 1,
+    count: int = 4,
+    fit: int = 1,
+    replicas: int = 1,
+) -> Run:
+    there = models(count, side_by_side=fit, replicas=replicas)
+    return simulate(Workload(requests, there, devices(gpus), SWITCH, RATES), make)
 
 
 def loads(run: Run) -> list[str]:
@@ -143,6 +156,29 @@ def test_peers_keep_two_models_side_by_side_where_they_fit(name: str) -> None:
 def test_peers_use_all_gpus(name: str) -> None:
     run = ran(policy(name, Limits()), ALTERNATING, gpus=2)
     assert sorted(stay.devices for stay in run.stays) == [("0",), ("1",)]
+
+
+@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize(("waiting", "replicas", "most"), [(64, 2, 2), (63, 2, 1), (64, 1, 1)])
+def test_textbook_policies_have_copies_of_a_model_and_servers_have_not(
+    name: str, waiting: int, replicas: int, most: int
+) -> None:
+    """Where a whole batch waits for which the first has no room, as ours have them."""
+    crowd = asked(*[(0.0, 0)] * waiting, answer=1000)
+    run = ran(policy(name, Limits()), crowd, gpus=2, replicas=replicas)
+    assert len(run.stays) == (most if name in TEXTBOOK else 1)
+    if len(run.stays) == 2:
+        shares = [sum(life.replica == stay.replica for life in run.lives) for stay in run.stays]
+        assert shares == [32, 32]
+
+
+@pytest.mark.parametrize("name", [OURS, *TEXTBOOK])
+def test_a_copy_takes_no_place_of_its_own_model(name: str) -> None:
+    crowd = [(0.5 * i, 0) for i in range(400)]
+    run = ran(policy(name, Limits()), asked(*sorted([*crowd, (5.0, 1)])), gpus=2, replicas=2)
+    hot = [stay for stay in run.stays if stay.model == "model-00"]
+    assert any(stay.devices == ("1",) for stay in hot) or len(hot) == 1
+    assert all(life.end is End.SERVED for life in run.lives)
 
 
 def test_without_switches_nobody_waits_for_a_model() -> None:

@@ -238,15 +238,6 @@ def test_another_copy_comes_for_a_long_queue_where_there_is_room() -> None:
     assert sorted(len(r.leases) for r in s.replicas.values()) == [2, 2]
 
 
-def test_another_copy_takes_nobodys_place_and_gives_way_first() -> None:
-    s = scheduler(model("a", 4, max_num_seqs=1, replicas=2), model("b", 4))
-    ask(s, "b", "b0")
-    for i in range(3):
-        ask(s, "a", f"a{i}")
-    settle(s, 0.0)
-    assert [r.model for r in s.replicas.values()].count("a") == 1
-
-
 def test_same_prefix_meets_in_the_same_copy() -> None:
     s = scheduler(model("a", 4, max_num_seqs=4, replicas=2))
     for i in range(9):
@@ -363,6 +354,17 @@ def test_who_has_waited_long_is_not_put_off_nor_stopped() -> None:
     s.preempted("1", 110.0, generated=3)
     ticket = next(iter(s.queues["a"].values()))
     assert s.head("a") == ticket.queued_at
+
+
+@pytest.mark.parametrize(("waited", "stopped"), [(0.0, True), (0.5, True), (0.7, False)])
+def test_who_has_waited_for_most_of_a_round_is_not_stopped(waited: float, stopped: bool) -> None:
+    """Waiting for another one it would have the longest response of all."""
+    s = scheduler(model("a"), model("b"), limits=Limits(wait=1_000.0))
+    stopped_once(s, waited=0.0)
+    back = turns.others(s, 110.0) + s.estimates.switch("a")
+    s = scheduler(model("a"), model("b"), limits=Limits(wait=1_000.0))
+    stopped_once(s, waited=waited * back)
+    assert bool(s.schedule(110.0).preemptions) == stopped
 
 
 def test_two_who_want_the_same_place_do_not_open_and_close_it_for_ever(
