@@ -18,7 +18,8 @@ from inference.turns import INFINITY, limit
 class Plan:
     """`limits`: of each replica that makes room, the highest rank that it still lets in.
 
-    `heirs`: the rank of whoever gets its place.
+    `heirs`: the rank of whoever gets its place. `future`: what stands on the devices once all is
+    done, but for those that sleep instead of going.
     """
 
     loads: list[Load] = field(default_factory=list)
@@ -26,6 +27,7 @@ class Plan:
     gone: list[int] = field(default_factory=list)
     limits: dict[int, float] = field(default_factory=dict)
     heirs: dict[int, float] = field(default_factory=dict)
+    future: list[Replica] = field(default_factory=list)
 
 
 class _Tables:
@@ -78,6 +80,7 @@ def plan(state: State, now: float) -> Plan:
     tables = _Tables(state, planned.gone)
     for rank, model in _wanting(state, now):
         _find_place(state, planned, tables, model, rank, now)
+    planned.future = tables.future
     return planned
 
 
@@ -165,8 +168,10 @@ def asleep_or_gone(state: State, planned: Plan) -> tuple[list[int], list[int]]:
     """Of the replicas that go: those that sleep instead, and all that are unloaded.
 
     Who sleeps needs room in the machine's memory; for it the sleepers that were used longest ago
-    are unloaded. What staff retired is unloaded.
+    are unloaded. What staff retired is unloaded, and who would keep so much of its device that
+    nobody has room there for whom it goes.
     """
+    standing = [r for r in planned.future if r.id not in planned.wakes]
     staying = [r for r in state.replicas.values() if r.id not in planned.gone]
     sleeping = [r for r in staying if r.host_bytes and r.id not in planned.wakes]
     sleeping = [r for r in sleeping if r.state is not ReplicaState.STOPPING or r.falling_asleep]
@@ -185,16 +190,26 @@ def asleep_or_gone(state: State, planned: Plan) -> tuple[list[int], list[int]]:
         model = state.models.get(replica.model)
         stays_out = replica_id in state.retired or replica.state is ReplicaState.SLEEPING
         wanted = model.sleep_bytes if model and not stays_out else 0
+        kept = Replica(
+            0, replica.model, replica.devices, model.asleep_bytes if model else 0, 0, 0.0
+        )
+        if wanted and not _fit(state, [*standing, kept]):
+            wanted = 0
         while wanted and spare and used + wanted > state.limits.host_bytes:
             oldest = spare.pop(0)
             used -= oldest.host_bytes
             evictions.append(oldest.id)
         if wanted and used + wanted <= state.limits.host_bytes:
             used += wanted
+            standing.append(kept)
             sleeps.append(replica_id)
         else:
             evictions.append(replica_id)
     return sleeps, evictions
+
+
+def _fit(state: State, standing: Sequence[Replica]) -> bool:
+    return min(free_bytes(state.devices, standing).values(), default=0) >= 0
 
 
 def _offloaded(state: State, planned: Plan) -> int:

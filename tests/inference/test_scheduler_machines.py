@@ -8,6 +8,7 @@ exactly: what is due at a moment is due then.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ from inference.sizing import Need
 
 QUARTER = 0.25
 WAIT = 64.0
+# Each grant, load and end of a turn may bring about another one.
+MOST_DECISIONS = 20
 NAMES = ("a", "b", "c", "d")
 
 
@@ -51,7 +54,7 @@ def model(draw: st.DrawFn, name: str, memory: Sequence[int]) -> Model:
         max_num_seqs=draw(st.integers(1, 3)),
         wish=wish,
         slice=draw(st.sampled_from((None, 4.0))),
-        replicas=draw(st.integers(1, 2)),
+        replicas=draw(st.integers(1, 3)),
         sleep_bytes=size if sleeps else 0,
         asleep_bytes=draw(st.integers(0, size - 1)) if sleeps else 0,
         refusal="" if place(need, cards(memory), []) else "It is too large.",
@@ -64,7 +67,7 @@ def cards(memory: Sequence[int]) -> list[Device]:
 
 @st.composite
 def setups(draw: st.DrawFn) -> Setup:
-    memory = draw(st.lists(st.integers(4, 9), min_size=1, max_size=2))
+    memory = draw(st.lists(st.integers(4, 9), min_size=1, max_size=3))
     names = NAMES[: draw(st.integers(2, len(NAMES)))]
     models = tuple(draw(model(name, memory)) for name in names)
     limits = Limits(
@@ -163,6 +166,17 @@ class Machines(RuleBasedStateMachine):
         self.to_stop.update(decision.preemptions)
         overdue = [t for t in self.waiting() if t.lane is Lane.INTERACTIVE]
         assert all(self.now - ticket.queued_at < WAIT for ticket in overdue)
+
+    @rule()
+    def comes_to_rest(self) -> None:
+        """Where nothing happens, decisions end: no two models close and open a place for ever."""
+        s = deepcopy(self.s)
+        decisions = [Decision()]
+        # Who is to be stopped comes out of the engine later, and is named until then.
+        while (decision := s.schedule(self.now)) and decision != decisions[-1]:
+            decisions.append(decision)
+            s.apply(decision, self.now)
+            assert len(decisions) < MOST_DECISIONS, decisions[-4:]
 
     def check(self, decision: Decision) -> None:
         goes = {*decision.evictions, *decision.sleeps}

@@ -6,12 +6,13 @@ import pytest
 
 from inference import outlook
 from inference.decisions import Limits, Ticket
+from inference.devices import Device
 from inference.errors import AccountQueueFull, QueueFull, Refused
 from inference.placement import free_bytes
 from inference.replica import ReplicaState
 from inference.requests import Lane
 from inference.scheduler import Scheduler
-from tests.inference.scheduling import ask, model, scheduler, settle
+from tests.inference.scheduling import GIB, ask, model, scheduler, settle
 
 
 def answered(s: Scheduler, name: str, seconds: float, now: float = -10_000.0) -> None:
@@ -255,7 +256,7 @@ def test_what_sleepers_keep_of_a_device_is_not_given_away() -> None:
 def test_a_sleeper_leaves_for_good_where_what_it_keeps_is_needed() -> None:
     """Else nobody would ever make that room, and whoever waits for it would wait for W."""
     sleeper = model("a", 6, sleep_bytes=6, asleep_bytes=2 * 2**30)
-    s = scheduler(sleeper, model("b", 10), limits=Limits(host_bytes=10))
+    s = scheduler(sleeper, model("b", 7), model("c", 10), limits=Limits(host_bytes=10))
     ask(s, "a", "1")
     settle(s, 0.0)
     s.finish("1", 1.0)
@@ -263,11 +264,54 @@ def test_a_sleeper_leaves_for_good_where_what_it_keeps_is_needed() -> None:
     (falls,) = s.schedule(1.0).sleeps
     s.apply(s.schedule(1.0), 1.0)
     s.slept(falls, 2.0)
-    decision = s.schedule(2.0)
-    assert (decision.evictions, decision.sleeps, decision.loads) == ((falls,), (), ())
-    s.apply(decision, 2.0)
+    settle(s, 2.0)
+    s.finish("2", 3.0)
+    ask(s, "c", "3", now=3.0)
+    decision = s.schedule(3.0)
+    assert falls in decision.evictions and not (decision.sleeps or decision.loads)
+    s.apply(decision, 3.0)
+    s.stopped(next(r.id for r in s.replicas.values() if r.model == "b"), 3.0)
     # On its way out it has what it kept, and no more.
     assert free_bytes(s.devices, s.replicas.values()) == {"0": 8 * 2**30}
-    s.stopped(falls, 3.0)
-    settle(s, 3.0)
+    s.stopped(falls, 4.0)
+    settle(s, 4.0)
+    assert "3" in s.running
+
+
+def test_who_would_keep_what_its_heir_needs_does_not_fall_asleep() -> None:
+    """Else the sleeper would have to be unloaded next, or two of them keep a third out for ever."""
+    sleeper = model("a", 6, sleep_bytes=6, asleep_bytes=2 * 2**30)
+    s = scheduler(sleeper, model("b", 9), limits=Limits(host_bytes=10))
+    ask(s, "a", "1")
+    settle(s, 0.0)
+    s.finish("1", 1.0)
+    ask(s, "b", "2", now=1.0)
+    decision = s.schedule(1.0)
+    assert not decision.sleeps and len(decision.evictions) == 1
+    settle(s, 1.0)
     assert "2" in s.running
+
+
+def test_two_wishes_that_keep_devices_asleep_do_not_keep_a_third_model_out() -> None:
+    """Each woke as soon as the other fell asleep for the third, which never had room."""
+    models = [
+        model("b", 6, wish="preload", sleep_bytes=6, asleep_bytes=5 * GIB),
+        model("c", 5, wish="preload", sleep_bytes=5, asleep_bytes=1 * GIB),
+        model("d", 5, sleep_bytes=5, asleep_bytes=3 * GIB),
+    ]
+    devices = [Device(str(i), "cuda", "test", n * GIB, n * GIB) for i, n in enumerate((5, 9))]
+    s = Scheduler(devices, Limits(host_bytes=6))
+    s.set_models(models)
+    settle(s, 0.0)
+    ask(s, "d", "1", now=1.0)
+    for _ in range(20):
+        decision = s.schedule(1.0)
+        s.apply(decision, 1.0)
+        for replica in list(s.replicas.values()):
+            if replica.state is ReplicaState.LOADING:
+                s.loaded(replica.id, 1.0)
+            elif replica.falling_asleep:
+                s.slept(replica.id, 1.0)
+            elif replica.state is ReplicaState.STOPPING:
+                s.stopped(replica.id, 1.0)
+    assert "1" in s.running
