@@ -31,7 +31,8 @@ LONG_PAYS_PART = 0.1
 # would advance in the next turn. One would be the theorem's; less, because they have to come back.
 STAY_PART = 0.5
 # Nobody is stopped who has waited for more than this part of the time until its next turn: whoever
-# waits for a round twice has the longest response of all.
+# waits for a round twice has the longest response of all. Not where a whole batch waits for the
+# same model: a longer drain would cost those more, and keep others out at the door.
 STOP_WAITED = 0.6
 # A queue is not expected to grow by more than so many times itself.
 MOST_GROWTH = 1.0
@@ -218,7 +219,14 @@ def may_stop(state: State, lease: Lease, now: float) -> bool:
         return may_resume(lease)
     waited = lease.granted_at - ticket.queued_at
     back = others(state, now) + state.estimates.switch(ticket.model)
-    return waited <= STOP_WAITED * back and waited + back <= SAFE_PART * state.limits.wait
+    again = waited <= STOP_WAITED * back or _overflows(state, ticket.model)
+    return again and waited + back <= SAFE_PART * state.limits.wait
+
+
+def _overflows(state: State, model: str) -> bool:
+    """Whether a whole batch of people waits for a model."""
+    card = state.models.get(model)
+    return card is not None and state.people_waiting(model) >= card.max_num_seqs
 
 
 def others(state: State, now: float) -> float:

@@ -9,7 +9,7 @@ from inference.replica import Replica
 from inference.requests import Lane
 from inference.scheduler import Scheduler
 from inference.state import State
-from tests.inference.scheduling import GIB, ask, model, settle, step
+from tests.inference.scheduling import GIB, ask, model, scheduler, settle, step
 
 
 def machine(*models: Model, gpus: int = 2, limits: Limits | None = None) -> Scheduler:
@@ -268,3 +268,30 @@ def test_copies_that_staff_retired_count_for_nobody() -> None:
     assert not copies.short(s, 2.0)
     s.retire("hot")
     assert first.id in s.retired and copies.short(s, 2.0)
+
+
+def test_another_copy_comes_for_a_long_queue_where_there_is_room() -> None:
+    s = scheduler(model("a", 4, max_num_seqs=2, replicas=2), model("b", 4))
+    for i in range(5):
+        ask(s, "a", str(i))
+    settle(s, 0.0)
+    assert sorted(len(r.leases) for r in s.replicas.values()) == [2, 2]
+
+
+def test_same_prefix_meets_in_the_same_copy() -> None:
+    s = scheduler(model("a", 4, max_num_seqs=4, replicas=2))
+    for i in range(9):
+        ask(s, "a", str(i))
+    settle(s, 0.0)
+    for request in list(s.running):
+        s.finish(request, 1.0)
+    settle(s, 1.0)
+    for request in list(s.running):
+        s.finish(request, 2.0)
+    homes = set()
+    for i in range(4):
+        s.submit(Ticket(f"p{i}", "a", "alice", 3.0 + i, prefix=77), 3.0 + i)
+        settle(s, 3.0 + i)
+        homes.add(s.running[f"p{i}"].replica)
+        s.finish(f"p{i}", 3.5 + i)
+    assert len(homes) == 1

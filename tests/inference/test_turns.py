@@ -230,33 +230,6 @@ def test_accounts_that_are_gone_are_forgotten_once_their_debt_is_past() -> None:
     assert len(shares.accounts) <= 64
 
 
-def test_another_copy_comes_for_a_long_queue_where_there_is_room() -> None:
-    s = scheduler(model("a", 4, max_num_seqs=2, replicas=2), model("b", 4))
-    for i in range(5):
-        ask(s, "a", str(i))
-    settle(s, 0.0)
-    assert sorted(len(r.leases) for r in s.replicas.values()) == [2, 2]
-
-
-def test_same_prefix_meets_in_the_same_copy() -> None:
-    s = scheduler(model("a", 4, max_num_seqs=4, replicas=2))
-    for i in range(9):
-        ask(s, "a", str(i))
-    settle(s, 0.0)
-    for request in list(s.running):
-        s.finish(request, 1.0)
-    settle(s, 1.0)
-    for request in list(s.running):
-        s.finish(request, 2.0)
-    homes = set()
-    for i in range(4):
-        s.submit(Ticket(f"p{i}", "a", "alice", 3.0 + i, prefix=77), 3.0 + i)
-        settle(s, 3.0 + i)
-        homes.add(s.running[f"p{i}"].replica)
-        s.finish(f"p{i}", 3.5 + i)
-    assert len(homes) == 1
-
-
 def test_evicted_models_sleep_while_the_machine_has_room_for_their_weights() -> None:
     limits = Limits(host_bytes=10)
     models = [model(name, sleep_bytes=6) for name in "abc"]
@@ -356,14 +329,28 @@ def test_who_has_waited_long_is_not_put_off_nor_stopped() -> None:
     assert s.head("a") == ticket.queued_at
 
 
-@pytest.mark.parametrize(("waited", "stopped"), [(0.0, True), (0.5, True), (0.7, False)])
-def test_who_has_waited_for_most_of_a_round_is_not_stopped(waited: float, stopped: bool) -> None:
-    """Waiting for another one it would have the longest response of all."""
-    s = scheduler(model("a"), model("b"), limits=Limits(wait=1_000.0))
-    stopped_once(s, waited=0.0)
+@pytest.mark.parametrize(
+    ("waited", "beside", "stopped"),
+    [(0.0, 0, True), (0.5, 0, True), (0.7, 0, False), (0.7, 19, False), (0.7, 20, True)],
+)
+def test_who_has_waited_for_most_of_a_round_is_not_stopped(
+    waited: float, beside: int, stopped: bool
+) -> None:
+    """Waiting for another one it would have the longest response of all.
+
+    Unless a whole batch waits beside it, whom a longer drain would cost more.
+    """
+
+    def closing(waited: float) -> Scheduler:
+        s = scheduler(model("a", max_num_seqs=20), model("b"), limits=Limits(wait=1_000.0))
+        stopped_once(s, waited)
+        return s
+
+    s = closing(0.0)
     back = turns.others(s, 110.0) + s.estimates.switch("a")
-    s = scheduler(model("a"), model("b"), limits=Limits(wait=1_000.0))
-    stopped_once(s, waited=waited * back)
+    s = closing(waited * back)
+    for i in range(beside):
+        ask(s, "a", f"beside-{i}", now=110.0, account=f"beside-{i}")
     assert bool(s.schedule(110.0).preemptions) == stopped
 
 
