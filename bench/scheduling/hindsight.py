@@ -15,7 +15,7 @@ from bench.scheduling.__main__ import cells
 from bench.scheduling.cells import NO_SWITCH, OURS, PEERS, POLICIES, Setup
 from bench.scheduling.peers_servers import SERVERS
 from bench.scheduling.store import Rows, Store, rows_of
-from bench.scheduling.summary import FAIRER, MOST_LONGER, Summary
+from bench.scheduling.summary import FAIR, FAIRER, MOST_LONGER, Summary, by_place, fair
 from bench.scheduling.tables import geometric, number, publish, table
 from bench.scheduling.workload import Cell
 
@@ -68,18 +68,20 @@ def _scale(rows: Rows) -> str:
     """How often nobody could be so much fairer than the best peer."""
     best = [max(row[name]["jain"] for name in PEERS) for row in rows.values()]
     full = sum(value + FAIRER > 1 for value in best)
+    missed = [cell for cell, row in rows.items() if not fair(row, OURS)]
+    nobody = sum(not fair(rows[cell], NO_SWITCH) for cell in missed)
     return (
         f"In {full} of {len(best)} runs the best peer's Jain index is above {1 - FAIRER:g}, so "
-        f"that none can be {FAIRER:g} higher."
+        f"that none can be {FAIRER:g} higher. In {len(missed)} runs ours is neither {FAIR:g} nor "
+        f"{FAIRER:g} above the best peer's, and in {nobody} of them that of a machine which never "
+        "switches, where nobody waits for a model, is not either."
     )
 
 
 def _fairer(rows: Rows) -> str:
     """Where a peer has a higher Jain index than ours, and what its users wait for it."""
-    places: dict[str, list[Cell]] = {}
-    for cell in rows:
-        places.setdefault(f"{cell.scenario}/{cell.gpus}/{cell.switch:g}", []).append(cell)
-    lines, both = [], set()
+    places = by_place(rows)
+    lines, both, beyond = [], set(), 0
     for place, same in places.items():
 
         def mean(name: str, figure: str, same: list[Cell] = same) -> float:
@@ -91,14 +93,22 @@ def _fairer(rows: Rows) -> str:
         if any(mean(peer, "wait_p99") < mean(OURS, "wait_p99") for peer in fairer):
             both.add(place)
         best = max(fairer, key=lambda peer: mean(peer, "jain"))
-        figures = [mean(name, key) for key in ("jain", "wait_p99") for name in (OURS, best)]
-        lines.append([place, best, *map(number, figures)])
-    head = ["cell", "fairest peer", "our Jain", "its Jain", "our p99 wait, s", "its p99 wait, s"]
+        jains = [mean(name, "jain") for name in (OURS, best, NO_SWITCH)]
+        waits = [mean(name, "wait_p99") for name in (OURS, best)]
+        lines.append([place, best, *map(number, [*jains, *waits])])
+        beyond += jains[2] < jains[1]
+    head = ["cell", "fairest peer", "our Jain", "its Jain", "Jain if nothing is ever switched"]
+    head += ["our p99 wait, s", "its p99 wait, s"]
     said = (
         f"A peer has a higher Jain index than ours in {len(lines)} of {len(places)} cells (means "
         f"over seeds), and a lower p99 wait besides in {len(both)}"
     )
-    return f"{said}{': ' + ', '.join(sorted(both)) if both else ''}.\n\n{table(head, lines)}"
+    named = ": " + ", ".join(sorted(both)) if both else ""
+    ideal = (
+        f"In {beyond} of the {len(lines)} it has a higher one than a machine that never switches: "
+        "what the index counts there are the loads that each user would have had alone."
+    )
+    return f"{said}{named}. {ideal}\n\n{table(head, lines)}"
 
 
 def main() -> None:

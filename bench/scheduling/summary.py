@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.scheduling.cells import OURS, PEERS
+from bench.scheduling.metrics import Figures
 from bench.scheduling.peers_servers import SERVERS
 from bench.scheduling.peers_textbook import TEXTBOOK
 from bench.scheduling.store import Rows
@@ -23,6 +24,7 @@ SHORTEST = 1.0
 # Goals: so much longer than the best peer's may the longest response be, so much fairer is ours.
 MOST_LONGER = 1.1
 FAIRER = 0.1
+FAIR = 0.95
 # Two-sided 95 % points of Student's t, by degrees of freedom.
 STUDENT = [
     12.71,
@@ -68,6 +70,20 @@ class Line:
     held: bool | None
 
 
+def by_place(rows: Rows) -> dict[str, list[Cell]]:
+    """Cells that differ in their seed alone."""
+    places: dict[str, list[Cell]] = {}
+    for cell in rows:
+        places.setdefault(cell.place, []).append(cell)
+    return places
+
+
+def fair(row: Mapping[str, Figures], name: str) -> bool:
+    """Whether a policy is as fair as is aimed at."""
+    best = max(row[peer]["jain"] for peer in PEERS)
+    return row[name]["jain"] >= min(FAIR, best + FAIRER)
+
+
 class Summary:
     """The promises over all cells in which we and every peer were run."""
 
@@ -100,9 +116,13 @@ class Summary:
         found = self.ratio("response_max", PEERS, list(self.rows))
         ratios = {c.name: self._ratio(c, "response_max", PEERS) for c in self.rows}
         above = [name for name, ratio in ratios.items() if ratio > MOST_LONGER]
-        text = f"{found}, worst {found.worst:.2f}, above in {len(above)} of {len(self.rows)} cells"
+        text = f"{found}, worst {found.worst:.2f}, above in {len(above)} of {len(self.rows)} runs"
         most = f"≤ {MOST_LONGER:g} in every cell"
-        yield Line("longest response / best peer", text, most, not above)
+        yield Line("longest response / best peer, run by run", text, most, not above)
+        means = [self._of_means("response_max", cells) for cells in by_place(self.rows).values()]
+        over = [ratio for ratio in means if ratio > MOST_LONGER]
+        text = f"worst {max(means):.2f}, above in {len(over)} of {len(means)} cells"
+        yield Line("longest response / best peer, means over seeds", text, most, not over)
 
     def _makespans(self) -> Iterable[Line]:
         for switch in sorted({cell.switch for cell in self.rows}):
@@ -115,12 +135,25 @@ class Summary:
     def _fairness(self) -> Iterable[Line]:
         ours = {cell: self.rows[cell][OURS]["jain"] for cell in self.rows}
         best = {c: max(self.rows[c][name]["jain"] for name in PEERS) for c in self.rows}
-        fair = [c for c in self.rows if ours[c] >= min(0.95, best[c] + FAIRER)]
+        there = [c for c, row in self.rows.items() if fair(row, OURS)]
         found = self.mean(lambda cell: ours[cell], list(self.rows))
         peer = self.mean(lambda cell: best[cell], list(self.rows))
-        text = f"{found}, best peer {peer}; so in {len(fair)} of {len(ours)} cells"
-        goal = f"≥ best peer + {FAIRER:g}, or ≥ 0.95"
-        yield Line("Jain index over users", text, goal, len(fair) == len(ours))
+        text = f"{found}, best peer {peer}; so in {len(there)} of {len(ours)} runs"
+        goal = f"≥ best peer + {FAIRER:g}, or ≥ {FAIR:g}"
+        yield Line("Jain index over users", text, goal, len(there) == len(ours))
+        means = {name: self._mean(name, "jain", list(ours)) for name in PEERS}
+        name = max(PEERS, key=lambda peer: means[peer])
+        held = found.mean >= min(FAIR, means[name] + FAIRER)
+        text = f"{found.mean:.3f}, {name} {means[name]:.3f}"
+        yield Line("Jain index over users, mean beside the fairest policy's", text, goal, held)
+
+    def _of_means(self, figure: str, cells: Sequence[Cell]) -> float:
+        """Ours to the best peer's, each the mean over these cells."""
+        best = min(self._mean(name, figure, cells) for name in PEERS)
+        return self._mean(OURS, figure, cells) / best
+
+    def _mean(self, name: str, figure: str, cells: Sequence[Cell]) -> float:
+        return statistics.fmean(self.rows[cell][name][figure] for cell in cells)
 
     def _told(self) -> Iterable[Line]:
         figures = [row[OURS] for row in self.rows.values()]

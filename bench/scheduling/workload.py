@@ -57,9 +57,14 @@ class Cell:
     seed: int
 
     @property
+    def place(self) -> str:
+        """The cell whatever its seed, such as campus/1/3."""
+        return f"{self.scenario}/{self.gpus}/{self.switch:g}"
+
+    @property
     def name(self) -> str:
         """Such as campus/1/3/0."""
-        return f"{self.scenario}/{self.gpus}/{self.switch:g}/{self.seed}"
+        return f"{self.place}/{self.seed}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,26 @@ def test_it_tells_how_many_were_told_a_time_and_what_refusals_count() -> None:
     assert lines[counted.format("best peer")].startswith("8.00")
 
 
+def test_cells_are_compared_by_their_means_and_runs_one_by_one() -> None:
+    """Run by run the best peer is another one, that of a cell is one for all its seeds."""
+    found = {}
+    for seed, (ours, fifo, vtc) in enumerate(((13, 10, 15), (9, 14, 10))):
+        cell = Cell("campus", 1, 3.0, seed)
+        found[cell] = {name: row(50) for name in PEERS} | {
+            OURS: row(50, response_max=ours, jain=0.7),
+            "fifo": row(50, response_max=fifo, jain=0.55),
+            "vtc": row(50, response_max=vtc),
+        }
+    lines = {line.name: line for line in Summary(found).lines()}
+    runs = lines["longest response / best peer, run by run"]
+    assert "worst 1.30, above in 1 of 2 runs" in runs.found and runs.held is False
+    # 11 to 12 of fifo's.
+    cells = lines["longest response / best peer, means over seeds"]
+    assert cells.found == "worst 0.92, above in 0 of 1 cells" and cells.held
+    mean = lines["Jain index over users, mean beside the fairest policy's"]
+    assert mean.found == "0.700, fifo 0.550" and mean.held
+
+
 def test_the_interval_needs_three_seeds_and_holds_the_mean() -> None:
     many = {}
     for seed in range(3):
