@@ -10,7 +10,7 @@ from bench.scheduling.workload import Request, devices, models
 from inference.decisions import Decision, Limits
 from inference.scheduler import Scheduler
 
-MODELS, USERS, ROUNDS = 16, 200, 400
+MODELS, USERS, ROUNDS, GPUS = 16, 200, 400, 2
 LOAD_SECONDS = 3.0
 
 
@@ -27,10 +27,10 @@ def milliseconds(waiting: int) -> tuple[float, float]:
 
 
 def _crowded(waiting: int) -> Scheduler:
-    """Two GPUs, sixteen models, and so many requests that wait."""
+    """Two GPUs, sixteen models with up to two copies each, and so many requests that wait."""
     everything = Limits(queue=sys.maxsize, account_queue=sys.maxsize, wait=1e6)
-    scheduler = Scheduler(devices(2), everything)
-    scheduler.set_models(models(MODELS))
+    scheduler = Scheduler(devices(GPUS), everything)
+    scheduler.set_models(models(MODELS, replicas=GPUS))
     for number in range(waiting):
         _submit(scheduler, str(number), number, number * 1e-3)
     return scheduler
