@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from inference.copies import contenders
 from inference.decisions import Model
 from inference.planning import plan
 from inference.replica import Replica, ReplicaState
@@ -90,7 +91,7 @@ def turn_left(state: State, replica: Replica, now: float) -> float | None:
     None where nobody who waits gets its place.
     """
     if replica.closing:
-        return 0.0 if state.unserved(now) else None
+        return 0.0 if contenders(state, now) else None
     rank = plan(state, now).heirs.get(replica.id)
     return None if rank is None else max(0.0, closes_at(state, replica, rank, now) - now)
 

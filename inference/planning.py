@@ -190,10 +190,9 @@ def asleep_or_gone(state: State, planned: Plan) -> tuple[list[int], list[int]]:
         model = state.models.get(replica.model)
         stays_out = replica_id in state.retired or replica.state is ReplicaState.SLEEPING
         wanted = model.sleep_bytes if model and not stays_out else 0
-        kept = Replica(
-            0, replica.model, replica.devices, model.asleep_bytes if model else 0, 0, 0.0
-        )
-        if wanted and not _fit(state, [*standing, kept]):
+        keeps = model.asleep_bytes if model else 0
+        kept = Replica(0, replica.model, replica.devices, keeps, 0, 0.0)
+        if wanted and not _fits(state, kept, standing):
             wanted = 0
         while wanted and spare and used + wanted > state.limits.host_bytes:
             oldest = spare.pop(0)
@@ -208,8 +207,9 @@ def asleep_or_gone(state: State, planned: Plan) -> tuple[list[int], list[int]]:
     return sleeps, evictions
 
 
-def _fit(state: State, standing: Sequence[Replica]) -> bool:
-    return min(free_bytes(state.devices, standing).values(), default=0) >= 0
+def _fits(state: State, kept: Replica, standing: Sequence[Replica]) -> bool:
+    free = free_bytes(state.devices, [*standing, kept])
+    return all(free.get(device, 0) >= 0 for device in kept.devices)
 
 
 def _offloaded(state: State, planned: Plan) -> int:

@@ -354,12 +354,13 @@ class Scheduler(State):
         self.failures[model] = Failure(reason, count, now + delay)
 
     def _leave(self, replica: Replica, now: float) -> None:
-        alone = len(self.copies(replica.model)) == 1
-        if alone and replica.contested and replica.state is ReplicaState.READY:
+        # One that sleeps, or beside which another copy answers, ends nobody's turn.
+        ends = replica.state is ReplicaState.READY and len(self.copies(replica.model)) == 1
+        if ends and replica.contested:
             self.estimates.turned(replica.model, now - replica.ready_at, replica.overflow)
         if replica.closing:
             self.estimates.of(replica.model).drain.add(now - replica.closing_since)
-        if alone and replica.model in self.queues:
+        if ends and replica.model in self.queues:
             self.yielded[replica.model] = replica.closing_since if replica.closing else now
         replica.state, replica.closing = ReplicaState.STOPPING, False
         replica.leaving_since = now

@@ -215,9 +215,12 @@ def test_a_turn_that_only_a_copy_waits_for_ends_at_its_moment() -> None:
     settle(s, 2.0)
     # Two mean answers.
     assert "late" in s.running and s.next_change(2.0) == pytest.approx(58.0)
+    (other,) = there(s, "other")
+    assert s.turn_left(other.id, 2.0) == pytest.approx(58.0)
     ask(s, "other", "too late", now=61.0, account="too late")
     settle(s, 61.0)
-    assert there(s, "other")[0].closing and "too late" not in s.running
+    assert other.closing and "too late" not in s.running
+    assert s.turn_left(other.id, 61.0) == 0.0
 
 
 def test_the_last_answer_of_a_turn_is_stopped_for_a_copy_too() -> None:

@@ -267,9 +267,12 @@ def test_a_sleeper_leaves_for_good_where_what_it_keeps_is_needed() -> None:
     settle(s, 2.0)
     s.finish("2", 3.0)
     ask(s, "c", "3", now=3.0)
+    ask(s, "a", "4", now=3.0, account="bob")
     decision = s.schedule(3.0)
     assert falls in decision.evictions and not (decision.sleeps or decision.loads)
     s.apply(decision, 3.0)
+    # Whoever waits for it has not had a turn.
+    assert "a" not in s.yielded
     s.stopped(next(r.id for r in s.replicas.values() if r.model == "b"), 3.0)
     # On its way out it has what it kept, and no more.
     assert free_bytes(s.devices, s.replicas.values()) == {"0": 8 * 2**30}
