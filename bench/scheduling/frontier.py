@@ -31,6 +31,7 @@ CELLS = (Cell("campus", 1, 3.0, 0), Cell("burst", 1, 0.3, 0))
 SETTINGS: Mapping[str, tuple[ModuleType, Sequence[float]]] = {
     "OPEN_ANSWERS": (turns, (1.0, 4.0, 16.0)),
     "STAY_PART": (turns, (0.0, 1.0)),
+    "STOP_WAITED": (turns, (0.3, 1.0)),
     "STOPPED_LOADS": (state, (0.0, 40.0)),
     "RANK_PART": (scheduler, (0.0, 0.3)),
 }
