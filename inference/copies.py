@@ -35,7 +35,7 @@ def spare(state: State, replica: Replica, rank: float) -> bool:
     That is asked of one copy after the other, whichever of them are closing: else two would be
     spared because there is the other.
     """
-    older = [r for r in _staying(state, replica.model) if _age(r) < _age(replica)]
+    older = [r for r in _staying(state, replica.model) if r.age < replica.age]
     model = state.models.get(replica.model)
     return bool(older) and model is not None and _rank(state, model, older) > rank
 
@@ -64,10 +64,6 @@ def _short(state: State, now: float) -> list[tuple[float, Model]]:
 
 def _staying(state: State, model: str) -> list[Replica]:
     return [r for r in state.copies(model) if r.id not in state.retired]
-
-
-def _age(replica: Replica) -> tuple[float, int]:
-    return replica.started, replica.id
 
 
 def _rank(state: State, model: Model, copies: Sequence[Replica]) -> float:

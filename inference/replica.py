@@ -72,6 +72,11 @@ class Replica:
     need: Need | None = None
 
     @property
+    def age(self) -> tuple[float, int]:
+        """Older ones first."""
+        return self.started, self.id
+
+    @property
     def idle(self) -> bool:
         """Ready, and nobody holds it."""
         return self.state is ReplicaState.READY and not self.leases

@@ -81,9 +81,11 @@ class State:
         return {r.model for r in self.replicas.values() if r.state in up}
 
     def pinned(self, replica: Replica) -> bool:
-        """Whether it never leaves."""
+        """Whether it never leaves: the oldest copy of a pinned model. Further ones come and go."""
         model = self.models.get(replica.model)
-        return model is not None and model.wish == "pin"
+        if model is None or model.wish != "pin":
+            return False
+        return all(replica.age <= other.age for other in self.copies(replica.model))
 
     def drains(self) -> bool:
         """Whether a copy waits for its last answer, to leave for good."""

@@ -115,6 +115,22 @@ def test_the_younger_copy_is_spared_for_who_came_before_those_it_would_serve() -
     assert "o" in s.running and there(s, "hot") == [first]
 
 
+def test_a_pinned_model_has_one_place_for_ever_and_gives_the_others_back() -> None:
+    """Else the first crowd would take all devices from everybody, and keep them."""
+    s = machine(model("hot", max_num_seqs=2, replicas=2, wish="pin"), model("other"))
+    crowd(s, "hot", 6, 0.0)
+    settle(s, 0.0)
+    first, second = there(s, "hot")
+    assert s.pinned(first) and not s.pinned(second)
+    finish(s, first, 5.0)
+    finish(s, second, 5.0)
+    ask(s, "other", "o", now=6.0, account="o")
+    settle(s, 6.0)
+    finish(s, second, 20.0)
+    settle(s, 20.0)
+    assert "o" in s.running and there(s, "hot") == [first]
+
+
 def test_two_who_want_a_place_do_not_spare_both_copies_of_a_model() -> None:
     """Each is spared because of the other; the older one keeps its turn."""
     s = machine(hot(), model("b"), model("c"), limits=Limits(slice=1_000.0))

@@ -182,7 +182,7 @@ class Machines(RuleBasedStateMachine):
         goes = {*decision.evictions, *decision.sleeps}
         assert len(goes) == len(decision.evictions) + len(decision.sleeps)
         for replica in map(self.s.replicas.__getitem__, goes):
-            assert not replica.leases and self.models[replica.model].wish != "pin"
+            assert not replica.leases and not self.s.pinned(replica)
         for replica_id in decision.wakes:
             assert self.s.replicas[replica_id].state is ReplicaState.SLEEPING
         for request in decision.refusals:
