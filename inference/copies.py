@@ -7,6 +7,7 @@ gets a second one when its people have waited as long as everybody else, and no 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from inference.decisions import Model
@@ -14,14 +15,13 @@ from inference.replica import Replica, ReplicaState
 from inference.requests import Lane
 from inference.state import State
 
-INFINITY = float("inf")
 # Another copy is wanted where so many times a copy's batch would still wait once it answers.
 COPY_AT = 1.0
 
 
 def short(state: State, now: float) -> list[tuple[float, Model]]:
     """Models that want another copy, with the rank of the first whom it would serve."""
-    return state.once(("short", now), lambda: list(_short(state, now)))
+    return state.once(("short", now), lambda: _short(state, now))
 
 
 def contenders(state: State, now: float) -> list[tuple[float, Model]]:
@@ -42,7 +42,7 @@ def spare(state: State, replica: Replica, rank: float) -> bool:
 
 def _contenders(state: State, now: float) -> list[tuple[float, Model]]:
     found = [(state.order(m.id), state.head(m.id), m) for m in state.unserved(now)]
-    found += [((rank, INFINITY), rank, model) for rank, model in short(state, now)]
+    found += [((rank, math.inf), rank, model) for rank, model in short(state, now)]
     found.sort(key=lambda each: each[0])
     return [(rank, model) for _, rank, model in found]
 
@@ -57,7 +57,7 @@ def _short(state: State, now: float) -> list[tuple[float, Model]]:
         loading = any(r.state is ReplicaState.LOADING for r in copies)
         if not loading and 0 < len(copies) < model.replicas:
             rank = _rank(state, model, _staying(state, name))
-            if rank < INFINITY:
+            if rank < math.inf:
                 found.append((rank, model))
     return found
 
@@ -73,13 +73,13 @@ def _rank(state: State, model: Model, copies: Sequence[Replica]) -> float:
     """
     line = state.queues.get(model.id)
     if line is None:
-        return INFINITY
+        return math.inf
     hold = state.estimates.of(model.id).hold.value
     batches = state.estimates.switch(model.id) / hold if hold else 0.0
     served = sum(max(0, state.room(r)) for r in copies)
     served += int(len(copies) * model.max_num_seqs * batches)
     if len(line) - served < COPY_AT * model.max_num_seqs:
-        return INFINITY
+        return math.inf
     people = line.waiting(Lane.INTERACTIVE)
     if served < people:
         return line.rank(Lane.INTERACTIVE, served)

@@ -237,7 +237,7 @@ def _wanting(state: State, now: float) -> Iterator[tuple[float, Model]]:
             if model.wish != wish or model.id in live or state.queues.get(model.id):
                 continue
             if state.may_try(model.id, now):
-                yield copies.INFINITY, model
+                yield INFINITY, model
 
 
 def _evictable(

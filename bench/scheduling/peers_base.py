@@ -100,8 +100,9 @@ class Peer:
         granted: set[str] = set()
         grants: list[Grant] = []
         for replica in self.ready():
-            grants += self._grants(replica, now, granted)
-            granted.update(grant.request_id for grant in grants)
+            found = list(self._grants(replica, now, granted))
+            grants += found
+            granted.update(grant.request_id for grant in found)
         loads, evictions = self._make_room(self.next_models(now), grants, now)
         return Decision(tuple(grants), tuple(loads), tuple(evictions))
 
@@ -131,6 +132,7 @@ class Peer:
         replicas = dict(self.replicas)
         entered = {grant.replica for grant in grants}
         hopeless: set[Need] = set()
+        live = self.live()
         for model in wanted:
             if model.need in hopeless:
                 continue
@@ -154,7 +156,8 @@ class Peer:
             if spot := place(model.need, self.devices, staying, idle):
                 evictions += spot.evict
                 replicas[-len(replicas)] = _reserved(model, spot.devices, now, len(replicas))
-            else:
+            elif model.id not in live:
+                # Whoever wants another copy has fewer to choose from: not its own.
                 hopeless.add(model.need)
         return loads, evictions
 

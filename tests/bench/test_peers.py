@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.scheduling.bounds import AllResident, without_switches
-from bench.scheduling.cells import OURS, PEERS, policy
+from bench.scheduling.cells import PEERS, policy
 from bench.scheduling.engine_model import Rates
 from bench.scheduling.peers_servers import LLAMA_SWAP_LIMIT, LlamaSwap, Ollama, Slices, StrictFifo
 from bench.scheduling.peers_textbook import (
@@ -17,9 +17,10 @@ from bench.scheduling.peers_textbook import (
     RoundRobinGated,
     VirtualTokens,
 )
-from bench.scheduling.simulator import End, Run, simulate
-from bench.scheduling.workload import Request, Workload, devices, models
+from bench.scheduling.simulator import Run, simulate
+from bench.scheduling.workload import MODEL_BYTES, Request, Workload, devices, models
 from inference.decisions import Limits
+from inference.replica import Replica
 
 RATES = Rates()
 SWITCH = 5.0
@@ -172,13 +173,18 @@ def test_textbook_policies_have_copies_of_a_model_and_servers_have_not(
         assert shares == [32, 32]
 
 
-@pytest.mark.parametrize("name", [OURS, *TEXTBOOK])
-def test_a_copy_takes_no_place_of_its_own_model(name: str) -> None:
-    crowd = [(0.5 * i, 0) for i in range(400)]
-    run = ran(policy(name, Limits()), asked(*sorted([*crowd, (5.0, 1)])), gpus=2, replicas=2)
-    hot = [stay for stay in run.stays if stay.model == "model-00"]
-    assert any(stay.devices == ("1",) for stay in hot) or len(hot) == 1
-    assert all(life.end is End.SERVED for life in run.lives)
+def test_who_wants_a_copy_neither_gives_up_its_own_place_nor_keeps_others_out() -> None:
+    """One GPU is busy, on the other a crowd waits behind its gate for the model that is there."""
+    peer = RoundRobinGated(devices(2))
+    busy, hot, third, _ = there = models(4, replicas=2)
+    peer.set_models(there)
+    for number, each in enumerate((busy, hot)):
+        peer.submit(asked((0, number))[0].ticket(), 0.0)
+        peer.replicas[number] = Replica(number, each.id, (str(number),), MODEL_BYTES[1], 0, 0.0)
+        peer.loaded(number, 0.0)
+    peer.replicas[0].leases.add("runs")
+    assert peer._make_room([hot], [], 1.0) == ([], [])
+    assert peer._make_room([hot, third], [], 1.0) == ([], [1])
 
 
 def test_without_switches_nobody_waits_for_a_model() -> None:
